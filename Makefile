@@ -1,0 +1,67 @@
+# `make help` lists the targets. Every one of them works on a fresh clone: they make the environment first.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+EXTRAS ?= dev
+VENV ?= .venv
+# Where torch comes from on Linux: the CPU build, a tenth of the CUDA one. For a GPU: make venv TORCH_INDEX=https://pypi.org/simple
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+WORKERS ?= 2
+
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip
+STAMP := $(VENV)/.made-with-$(EXTRAS)
+ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
+
+.PHONY: help venv check format test test-slow test-gpu demo bench sample-data docs clean
+
+help:  ## this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+venv: $(STAMP)  ## the environment in .venv, from constraints.txt
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "speu needs Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --retries 1 --no-deps --extra-index-url '$(TORCH_INDEX)' -c constraints.txt torch
+	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
+	touch $@
+
+check: venv  ## lint, format, types, generated docs up to date
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy --strict speu_cli
+	$(BIN)/python docs/generate_cli.py --check
+
+format: venv  ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+docs: venv  ## the command reference, from the commands themselves
+	$(BIN)/python docs/generate_cli.py
+
+test: venv  ## the fast tests
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
+
+test-slow: venv  ## the tests that take minutes
+	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) -m slow
+
+test-gpu: venv  ## the tests that need a CUDA device
+	$(BIN)/pytest -m gpu
+
+demo: venv  ## fisher, mask, unlearn, eval on the sample data, ending in a table
+	PATH="$$PWD/$(BIN):$$PATH" sample_data/demo.sh
+
+bench: venv  ## every benchmark, one after the other
+	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS),bench]'
+	for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+
+sample-data: venv  ## make the sample tickets and their two models again
+	$(BIN)/python sample_data/make_tickets.py
+	$(BIN)/python sample_data/make_model.py
+
+clean:  ## remove what was made, but not the environment
+	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis sample_data/out
+	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -1,0 +1,1 @@
+"""Evaluation: pure functions over a model's outcomes on the forget, remaining and test sets."""

@@ -1,0 +1,50 @@
+"""Evaluation by brute force: loops over pairs and thresholds, formulas as they are printed."""
+
+import math
+from collections.abc import Sequence
+
+Z = 1.959963984540054
+
+
+def wilson(count: int, n: int) -> tuple[float, float]:
+    p = count / n
+    centre = (p + Z**2 / (2 * n)) / (1 + Z**2 / n)
+    half = Z / (1 + Z**2 / n) * math.sqrt(p * (1 - p) / n + Z**2 / (4 * n**2))
+    return centre - half, centre + half
+
+
+def midranks(values: Sequence[float]) -> list[float]:
+    """1 + how many are smaller + half of how many others are equal."""
+    return [1 + sum(v < x for v in values) + (sum(v == x for v in values) - 1) / 2 for x in values]
+
+
+def spearman(a: Sequence[float], b: Sequence[float]) -> float:
+    """Pearson's correlation of the midranks."""
+    x, y = midranks(a), midranks(b)
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    covariance = sum((p - mean_x) * (q - mean_y) for p, q in zip(x, y, strict=True))
+    return covariance / math.sqrt(sum((p - mean_x) ** 2 for p in x) * sum((q - mean_y) ** 2 for q in y))
+
+
+def best_threshold(members: Sequence[float], nonmembers: Sequence[float]) -> tuple[float, float]:
+    """The lowest of the thresholds with the best balanced accuracy, and that accuracy."""
+    best, best_right = math.inf, -1
+    for threshold in sorted({*members, *nonmembers}):
+        right = sum(x >= threshold for x in members) + sum(x < threshold for x in nonmembers)
+        if right > best_right:
+            best, best_right = threshold, right
+    return best, best_right / (len(members) + len(nonmembers))
+
+
+def area(positives: Sequence[float], negatives: Sequence[float]) -> float:
+    """The fraction of pairs in which the positive is higher, ties counting half."""
+    wins = sum((p > q) + 0.5 * (p == q) for p in positives for q in negatives)
+    return wins / (len(positives) * len(negatives))
+
+
+def area_variance(area: float, positives: int, negatives: int) -> float:
+    """Hanley and McNeil's, from Q1 and Q2 as they are printed, both groups taken as of their mean size."""
+    q1, q2 = area / (2 - area), 2 * area**2 / (1 + area)
+    others = (positives + negatives) / 2 - 1
+    spread = others * (q1 - area**2) + others * (q2 - area**2)
+    return (area * (1 - area) + spread) / (positives * negatives)

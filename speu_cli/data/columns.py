@@ -1,0 +1,113 @@
+"""Which column holds what: as the caller said, else by the usual names."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from speu_cli.errors import InputError
+
+ID_NAMES = ("id", "idx", "guid", "uid", "uuid", "example_id", "index")
+LABEL_NAMES = ("label", "labels", "score", "target", "gold_label", "is_duplicate")
+# First text to second text, in order of preference; a first text may stand alone.
+TEXT_NAMES = {
+    "text": "text_pair",
+    "sentence1": "sentence2",
+    "question1": "question2",
+    "premise": "hypothesis",
+    "question": "sentence",
+    "sentence": None,
+}
+NONE = ""  # "take no such column", where a column may be absent
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns that examples are read from.
+
+    Attributes:
+        id: Column of the ids; None: the id is the row number, from 0, as text.
+        text: Column of the text, or of the first of a pair.
+        text_pair: Column of the second text; None: no pairs.
+        label: Column of the labels.
+    """
+
+    id: str | None
+    text: str
+    text_pair: str | None
+    label: str
+
+
+@dataclass(frozen=True)
+class DataChoice:
+    """What the caller asked for about the data; None leaves it to be found, taken from a record, or default.
+
+    Attributes:
+        id_column: Column of the ids; the empty text asks for row numbers.
+        text_column: Column of the text, or of the first of a pair.
+        text_pair_column: Column of the second text; the empty text asks for none.
+        label_column: Column of the labels.
+        split: Which split, of a source that has several; other sources ignore it.
+        task: Name of the task.
+        max_length: Longest input, in tokens.
+    """
+
+    id_column: str | None = None
+    text_column: str | None = None
+    text_pair_column: str | None = None
+    label_column: str | None = None
+    split: str | None = None
+    task: str | None = None
+    max_length: int | None = None
+
+
+def find_columns(names: Sequence[str], choice: DataChoice, *, source: str = "data") -> Columns:
+    """Find the columns: those chosen, the others by their usual names (in any letter case).
+
+    Args:
+        names: The columns that the source has.
+        choice: What the caller asked for.
+        source: What a message calls the data.
+
+    Returns:
+        The columns to read.
+
+    Raises:
+        InputError: A column is missing, is there twice, or was chosen for two uses.
+    """
+    twice = next((name for number, name in enumerate(names) if name in names[:number]), None)
+    if twice is not None:
+        raise InputError(f"{source}: column {twice!r} is there twice, expected different names")
+    chosen = [choice.id_column, choice.text_column, choice.text_pair_column, choice.label_column]
+    chosen = [name for name in chosen if name not in {None, NONE}]
+    for name in chosen:
+        if name not in names:
+            raise InputError(f"{source}: no column {name!r}, expected one of {listed(names)}")
+        if chosen.count(name) > 1:
+            raise InputError(f"{source}: column {name!r} was chosen for two uses, expected a column for each")
+
+    usual = _by_usual_name([name for name in names if name not in chosen])
+    text = choice.text_column or _first(TEXT_NAMES, usual)
+    label = choice.label_column or _first(LABEL_NAMES, usual)
+    if text is None or label is None:
+        what, candidates = ("text", TEXT_NAMES) if text is None else ("label", LABEL_NAMES)
+        raise InputError(
+            f"{source}: no {what} column: got {listed(names)}, expected one of {', '.join(candidates)}",
+            hint=f"name it with --{what}-column",
+        )
+    row_id = _first(ID_NAMES, usual) if choice.id_column is None else choice.id_column
+    partner = TEXT_NAMES.get(text.lower())
+    text_pair = usual.get(partner or NONE) if choice.text_pair_column is None else choice.text_pair_column
+    return Columns(id=row_id or None, text=text, text_pair=text_pair or None, label=label)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Name columns in a message."""
+    return ", ".join(map(repr, names)) or "none"
+
+
+def _by_usual_name(names: Sequence[str]) -> dict[str, str]:
+    """Map lower-case names to columns; a column that is spelt in lower case goes before others."""
+    return {name.lower(): name for name in sorted(names, key=str.islower)}
+
+
+def _first(candidates: Iterable[str], usual: Mapping[str, str]) -> str | None:
+    return next((usual[name] for name in candidates if name in usual), None)

@@ -1,0 +1,50 @@
+"""JSON lines: one object a line, blank lines skipped."""
+
+import json
+from collections.abc import Iterator
+from typing import NoReturn
+
+from speu_cli.data.rows import NO_ROWS, Row, Table, source_name
+from speu_cli.data.sources.text_lines import text_lines
+from speu_cli.errors import InputError
+
+ONE_A_LINE = "write one object a line; jq -c '.[]' turns a JSON list into lines"
+
+
+def read_json_lines(source: str) -> Table:
+    """Read JSON lines; the columns are those of any row.
+
+    Args:
+        source: The file.
+
+    Returns:
+        The table.
+
+    Raises:
+        InputError: The file has no row.
+    """
+    rows = list(_objects(source))
+    if not rows:
+        raise InputError(f"{source}: {NO_ROWS}")
+    columns = dict.fromkeys(name for _, row in rows for name in row)
+    name = source_name(source)
+    return Table(source, name, list(columns), unit="line", typed=True, rows=lambda _: iter(rows))
+
+
+def _objects(source: str) -> Iterator[tuple[int, Row]]:
+    for number, line in enumerate(text_lines(source), start=1):
+        if not line.strip():
+            continue
+        try:
+            row = json.loads(line, parse_constant=_refuse)
+        except (ValueError, RecursionError) as error:  # too long a number is a plain ValueError
+            problem = f"{source}, line {number}: got bad JSON ({error}), expected one object"
+            raise InputError(problem, hint=ONE_A_LINE) from error
+        if not isinstance(row, dict):
+            problem = f"{source}, line {number}: got a JSON {type(row).__name__}, expected one object"
+            raise InputError(problem, hint=ONE_A_LINE)
+        yield number, row
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is not JSON")

@@ -1,0 +1,104 @@
+"""Make a fine-tuned transformer forget chosen training examples.
+
+The stages are functions: ``fisher``, ``mask``, ``unlearn``, ``evaluate``, ``train`` and ``inspect``. Each
+name is imported when it is first used, so that ``import speu_cli`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from speu_cli.data.columns import DataChoice
+    from speu_cli.errors import (
+        ArtifactError,
+        InputError,
+        LockedError,
+        OutputExistsError,
+        ResourceError,
+        SpeuError,
+        UnsafeStepError,
+    )
+    from speu_cli.progress import Progress, Silent
+    from speu_cli.stages.evaluate import EvaluateResult, evaluate
+    from speu_cli.stages.fisher import FisherResult, fisher
+    from speu_cli.stages.inspect import InspectResult, inspect
+    from speu_cli.stages.mask import MaskResult, mask
+    from speu_cli.stages.runtime import Runtime
+    from speu_cli.stages.train import TrainResult, train
+    from speu_cli.stages.unlearn import UnlearnResult, unlearn
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "ArtifactError",
+    "DataChoice",
+    "EvaluateResult",
+    "FisherResult",
+    "InputError",
+    "InspectResult",
+    "LockedError",
+    "MaskResult",
+    "OutputExistsError",
+    "Progress",
+    "ResourceError",
+    "Runtime",
+    "Silent",
+    "SpeuError",
+    "TrainResult",
+    "UnlearnResult",
+    "UnsafeStepError",
+    "__version__",
+    "evaluate",
+    "fisher",
+    "inspect",
+    "mask",
+    "train",
+    "unlearn",
+]
+
+_NAMES_OF_MODULES = {
+    "speu_cli.data.columns": ["DataChoice"],
+    "speu_cli.errors": [
+        "ArtifactError",
+        "InputError",
+        "LockedError",
+        "OutputExistsError",
+        "ResourceError",
+        "SpeuError",
+        "UnsafeStepError",
+    ],
+    "speu_cli.progress": ["Progress", "Silent"],
+    "speu_cli.stages.evaluate": ["EvaluateResult", "evaluate"],
+    "speu_cli.stages.fisher": ["FisherResult", "fisher"],
+    "speu_cli.stages.inspect": ["InspectResult", "inspect"],
+    "speu_cli.stages.mask": ["MaskResult", "mask"],
+    "speu_cli.stages.runtime": ["Runtime"],
+    "speu_cli.stages.train": ["TrainResult", "train"],
+    "speu_cli.stages.unlearn": ["UnlearnResult", "unlearn"],
+}
+_MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    """Import a public name when it is first used.
+
+    Args:
+        name: What was asked for.
+
+    Returns:
+        The function or class of this name.
+
+    Raises:
+        AttributeError: There is none.
+    """
+    module = _MODULE_OF_NAME.get(name)
+    if module is None:
+        raise AttributeError(f"module 'speu_cli' has no attribute {name!r}")
+    value: object = getattr(import_module(module), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """List the public names."""
+    return sorted(__all__)

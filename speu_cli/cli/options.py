@@ -1,0 +1,205 @@
+"""The options that commands share: their names, help, limits and the panel of the help page they stand in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
+
+import typer
+
+from speu_cli.cli import values
+from speu_cli.cli.output import Output
+from speu_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from speu_cli.data.columns import DataChoice
+    from speu_cli.progress import Progress
+    from speu_cli.stages.runtime import Runtime
+
+PANELS = ("Arguments", "Input", "Method", "Output", "Runtime")
+
+argument = partial(typer.Argument, rich_help_panel="Arguments")
+of_input = partial(typer.Option, rich_help_panel="Input")
+of_method = partial(typer.Option, rich_help_panel="Method")
+of_output = partial(typer.Option, rich_help_panel="Output")
+of_runtime = partial(typer.Option, rich_help_panel="Runtime")
+
+Kinds = Literal["heads", "filters", "both"]
+Curvature = Literal["total", "mean"]
+Method = Literal["spe-so", "so"]
+ForgetExamples = Literal["all", "remembered"]
+Device = Literal["cpu", "cuda", "mps"]
+
+ModelArgument = Annotated[
+    Path, argument(metavar="MODEL", help="Checkpoint folder: config, tokenizer, safetensors weights.")
+]
+DataOption = Annotated[
+    str,
+    of_input(
+        "--data",
+        metavar="SOURCE",
+        help="Training examples: .jsonl, .json, .csv or .tsv (each also .gz), .parquet, a folder saved by "
+        "datasets, or hub:NAME[:CONFIG].",
+    ),
+]
+FisherOption = Annotated[
+    Path, of_input("--fisher", metavar="FILE", help="Statistics of the training examples, from speu fisher.")
+]
+ForgetOption = Annotated[
+    str,
+    of_input(
+        "--forget",
+        metavar="IDS",
+        help="Ids of the examples to forget: a file, or - for standard input; one a line or a JSON list.",
+    ),
+]
+FileOutput = Annotated[Path, of_output("--output", "-o", metavar="FILE", help="Where to write the result.")]
+FolderOutput = Annotated[
+    Path, of_output("--output", "-o", metavar="FOLDER", help="Where to write the checkpoint.")
+]
+PictureOption = Annotated[
+    Path | None, of_output("--picture", metavar="FILE.png", help="Also draw the mask into this file.")
+]
+SeedOption = Annotated[
+    int, of_method("--seed", metavar="N", parser=values.whole(least=0), help="Seed of the random choices.")
+]
+
+SparsityOption = Annotated[
+    float,
+    of_method(
+        "--sparsity",
+        metavar="S",
+        parser=values.real(least=0, below=1),
+        help="Share of the heads and filters that stay frozen.",
+    ),
+]
+KindsOption = Annotated[Kinds, of_method("--kinds", help="What the mask chooses among.")]
+CurvatureOption = Annotated[
+    Curvature,
+    of_method("--curvature", help="Curvature of the summed loss (total) or of the mean loss (mean)."),
+]
+RoundsOption = Annotated[
+    int | None,
+    of_method(
+        "--rounds",
+        metavar="N",
+        parser=values.whole(least=0),
+        show_default="until no swap helps",
+        help="Rounds of rearrangement; the paper's setting is 1.",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class DataOptions:
+    """How the examples are read."""
+
+    id_column: Annotated[
+        str | None,
+        of_input("--id-column", metavar="NAME", help="Column of the ids; '' takes the row numbers, from 0."),
+    ] = None
+    text_column: Annotated[
+        str | None, of_input("--text-column", metavar="NAME", help="Column of the text.")
+    ] = None
+    text_pair_column: Annotated[
+        str | None,
+        of_input("--text-pair-column", metavar="NAME", help="Column of the second text; '' for none."),
+    ] = None
+    label_column: Annotated[
+        str | None, of_input("--label-column", metavar="NAME", help="Column of the label or score.")
+    ] = None
+    split: Annotated[
+        str | None, of_input("--split", metavar="NAME", help="Split of a datasets folder or a hub data set.")
+    ] = None
+    task: Annotated[
+        str | None,
+        of_input("--task", metavar="NAME", help="classification or regression; without it, the model's own."),
+    ] = None
+    max_length: Annotated[
+        int | None,
+        of_input("--max-length", metavar="N", parser=values.whole(least=1), help="Longest input in tokens."),
+    ] = None
+
+    def choice(self) -> DataChoice:
+        """Return what the stages take."""
+        from speu_cli.data.columns import DataChoice
+
+        return DataChoice(
+            id_column=self.id_column,
+            text_column=self.text_column,
+            text_pair_column=self.text_pair_column,
+            label_column=self.label_column,
+            split=self.split,
+            task=self.task,
+            max_length=self.max_length,
+        )
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Where and how a command computes."""
+
+    device: Annotated[Device, of_runtime("--device", envvar="SPEU_DEVICE", help="Where the model runs.")] = (
+        "cpu"
+    )
+    batch_tokens: Annotated[
+        int,
+        of_runtime(
+            "--batch-tokens",
+            metavar="N",
+            envvar="SPEU_BATCH_TOKENS",
+            parser=values.whole(least=1),
+            help="Tokens of one batch, padding included; less takes less memory.",
+        ),
+    ] = 2048
+
+    def runtime(self, progress: Progress, *, force: bool = False) -> Runtime:
+        """Return what the stages take.
+
+        Args:
+            progress: Who is told of the progress.
+            force: Whether an existing output may be replaced.
+
+        Returns:
+            The device, batch size, progress and permission to overwrite.
+        """
+        from speu_cli.stages.runtime import Runtime
+
+        return Runtime(device=self.device, batch_tokens=self.batch_tokens, force=force, progress=progress)
+
+
+ForceOption = Annotated[bool, of_output("--force", help="Replace an existing output.")]
+
+
+@dataclass(frozen=True)
+class ShowOptions:
+    """What a command prints."""
+
+    json: Annotated[bool, of_output("--json", help="Print one JSON object on standard output.")] = False
+    quiet: Annotated[bool, of_output("--quiet", "-q", help="Print the result and errors only.")] = False
+    verbose: Annotated[
+        bool, of_output("--verbose", "-v", help="Tell more, and let the warnings of libraries through.")
+    ] = False
+
+    def output(self) -> Output:
+        """Return where the command prints."""
+        return Output(json=self.json, quiet=self.quiet, verbose=self.verbose)
+
+
+def refuse_two_readers_of_stdin(**sources: str | None) -> None:
+    """Refuse a command line in which standard input would be read twice.
+
+    Args:
+        **sources: The value of each option that takes ``-``, by its Python name.
+
+    Raises:
+        InputError: More than one of them is ``-``.
+    """
+    names = ["--" + name.replace("_", "-") for name, source in sources.items() if source == "-"]
+    if len(names) > 1:
+        raise InputError(
+            f"{' and '.join(names)} are both '-', but standard input can be read only once",
+            hint="put all but one of the id lists into files",
+        )

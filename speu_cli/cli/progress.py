@@ -1,0 +1,116 @@
+"""Progress on standard error: a bar on a terminal, now and then a line elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING, TextIO, TypeVar
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as RichProgress
+
+    from speu_cli.progress import Progress
+
+T = TypeVar("T")
+
+SECONDS_BETWEEN_LINES = 10.0
+
+
+def progress_on(stream: TextIO) -> Progress:
+    """Return the progress that suits a stream: a bar if a person watches it, lines otherwise."""
+    return Bar(stream) if stream.isatty() else Lines(stream)
+
+
+class Bar:
+    """A bar with the time left and the examples per second; it goes when the work is done.
+
+    Args:
+        stream: A terminal.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._bar: RichProgress | None = None
+
+    def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
+        """Yield the items, counting each as one step of ``total``."""
+        bar = self._bar or self._start()
+        task = bar.add_task(description, total=total)
+        try:
+            for item in items:
+                yield item
+                bar.advance(task)
+        finally:
+            bar.remove_task(task)
+            if not bar.task_ids:
+                bar.stop()
+                self._bar = None
+
+    def note(self, message: str) -> None:
+        """Tell something worth knowing, one line, above the bar."""
+        if self._bar is None:
+            print(f"speu: {message}", file=self._stream)
+        else:
+            self._bar.console.print(f"speu: {message}", markup=False, highlight=False, soft_wrap=True)
+
+    def _start(self) -> RichProgress:
+        """Show a bar; it honours NO_COLOR, as everything of rich does."""
+        from rich import progress
+        from rich.console import Console
+        from rich.text import Text
+
+        class Rate(progress.ProgressColumn):
+            """Steps per second."""
+
+            def render(self, task: progress.Task) -> Text:
+                """Return the speed of a task, empty until it is known."""
+                return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
+
+        self._bar = progress.Progress(
+            progress.TextColumn("{task.description}", markup=False),
+            progress.BarColumn(),
+            progress.MofNCompleteColumn(),
+            Rate(),
+            progress.TimeRemainingColumn(),
+            console=Console(file=self._stream, markup=False, highlight=False),
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+        )
+        self._bar.start()
+        return self._bar
+
+
+class Lines:
+    """One plain line every ten seconds, for logs.
+
+    Args:
+        stream: Where to write them.
+        clock: Tells the time in seconds.
+    """
+
+    def __init__(self, stream: TextIO, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._stream = stream
+        self._clock = clock
+
+    def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
+        """Yield the items, counting each as one step of ``total``."""
+        start = told = self._clock()
+        for done, item in enumerate(items, start=1):
+            yield item
+            now = self._clock()
+            if now - told >= SECONDS_BETWEEN_LINES:
+                told = now
+                self.note(_status(description, done, total, now - start))
+
+    def note(self, message: str) -> None:
+        """Tell something worth knowing, one line."""
+        print(f"speu: {message}", file=self._stream, flush=True)
+
+
+def _status(description: str, done: int, total: int, seconds: float) -> str:
+    """Return how far the work is, how fast it goes and how long it will take."""
+    rate = done / seconds
+    left = round(max(total - done, 0) / rate)
+    share = 100 * done // max(total, 1)
+    return f"{description}: {done:,}/{total:,} ({share} %), {rate:,.1f}/s, {left // 60}:{left % 60:02d} left"

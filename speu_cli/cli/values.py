@@ -1,0 +1,83 @@
+"""Parsers of option values: finite numbers in their range, told in plain words."""
+
+import math
+from collections.abc import Callable
+
+import typer
+
+
+def real(
+    *, least: float | None = None, above: float | None = None, below: float | None = None
+) -> Callable[[object], float]:
+    """Return a parser of finite numbers within limits.
+
+    Args:
+        least: The smallest number allowed.
+        above: Every number allowed is larger than this.
+        below: Every number allowed is smaller than this.
+
+    Returns:
+        A parser that refuses nan, infinities and numbers outside of the limits.
+    """
+    limits = [
+        text
+        for text, limit in (
+            (f"of at least {least}", least),
+            (f"above {above}", above),
+            (f"below {below}", below),
+        )
+        if limit is not None
+    ]
+    expected = " ".join(["a finite number", " and ".join(limits)]).strip()
+
+    def parse(text: object) -> float:
+        try:
+            value = float(str(text))
+        except ValueError:
+            value = math.nan
+        inside = (
+            math.isfinite(value)
+            and (least is None or value >= least)
+            and (above is None or value > above)
+            and (below is None or value < below)
+        )
+        if not inside:
+            raise typer.BadParameter(f"got {str(text)!r}, expected {expected}")
+        return value
+
+    return parse
+
+
+def whole(*, least: int) -> Callable[[object], int]:
+    """Return a parser of whole numbers of at least ``least``."""
+
+    def parse(text: object) -> int:
+        try:
+            value = int(str(text))
+        except ValueError:
+            value = least - 1
+        if value < least:
+            raise typer.BadParameter(f"got {str(text)!r}, expected a whole number of at least {least}")
+        return value
+
+    return parse
+
+
+def rate(text: object) -> float | None:
+    """Parse a learning rate: ``auto`` (None) or a finite number above 0.
+
+    Args:
+        text: What was given.
+
+    Returns:
+        The rate, or None where it is to be searched for.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    if str(text) == "auto":
+        return None
+    try:
+        return real(above=0)(text)
+    except typer.BadParameter as error:
+        raise typer.BadParameter(f"got {str(text)!r}, expected auto or a finite number above 0") from error

@@ -1,0 +1,157 @@
+"""``speu train``: fine-tune the original model, or the reference that is retrained without some examples."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from speu_cli.artifacts.atomic import check_output
+from speu_cli.artifacts.digest import canonical_json, hash_text
+from speu_cli.artifacts.format import library_versions
+from speu_cli.checkpoints.base import Base, Head, load_base
+from speu_cli.checkpoints.write import write_checkpoint
+from speu_cli.data.columns import DataChoice
+from speu_cli.data.examples import Examples
+from speu_cli.data.ids import read_ids
+from speu_cli.data.selection import select_training
+from speu_cli.data.sources.load import load_examples
+from speu_cli.errors import InputError
+from speu_cli.stages.runtime import Runtime
+from speu_cli.stages.session import longest_input
+from speu_cli.tasks.encoding import encode
+from speu_cli.tasks.label_space import find_label_space
+from speu_cli.tasks.outcomes import outcomes
+from speu_cli.tasks.registry import find_task
+from speu_cli.tasks.settings import EncodingSettings, settings_of
+from speu_cli.unlearning.training import TrainingSettings, fine_tune
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What was trained.
+
+    Attributes:
+        output: The checkpoint folder.
+        task: Name of the task.
+        labels: Number of the model's outputs.
+        examples: Trained on.
+        excluded: Left out.
+        epochs: Passes over the examples.
+        steps: Of the optimiser.
+        mean_loss: Of the examples trained on, under the finished model.
+        seconds: Time of the training.
+    """
+
+    output: Path
+    task: str
+    labels: int
+    examples: int
+    excluded: int
+    epochs: float
+    steps: int
+    mean_loss: float
+    seconds: float
+
+
+def train(
+    base: Path,
+    data: str,
+    output: Path,
+    *,
+    exclude: str | None = None,
+    epochs: float = 5,
+    learning_rate: float = 5e-5,
+    batch_size: int = 32,
+    weight_decay: float = 0.0,
+    num_labels: int | None = None,
+    seed: int = 0,
+    choice: DataChoice | None = None,
+    runtime: Runtime | None = None,
+) -> TrainResult:
+    """Fine-tune a model; with ``exclude`` from the same start, the reference that unlearning aims at.
+
+    Args:
+        base: Folder of a pretrained encoder, which gets a new head, or of a model to train further.
+        data: The training set.
+        output: Checkpoint folder to write.
+        exclude: Id list: these examples are left out. They still count when the labels are looked for, so
+            that both models have the same outputs.
+        epochs: Passes over the examples.
+        learning_rate: Of AdamW, falling linearly to zero.
+        batch_size: Examples in one step.
+        weight_decay: Of AdamW.
+        num_labels: Outputs of the model. Default: as many as the data has classes, 1 for regression.
+        seed: Of a new head, the order of the examples and dropout.
+        choice: Columns, split, task and length, where they should not be found.
+        runtime: Device and progress.
+
+    Returns:
+        What was trained.
+
+    Raises:
+        InputError: A setting is out of range.
+    """
+    choice, runtime = choice or DataChoice(), runtime or Runtime()
+    settings = TrainingSettings(epochs, learning_rate, batch_size, weight_decay, seed)
+    if epochs <= 0 or learning_rate <= 0 or batch_size < 1 or weight_decay < 0:
+        raise InputError(f"training settings are out of range: {settings}")
+    check_output(output, force=runtime.force)
+    left_out = read_ids(exclude) if exclude else []
+    everything = load_examples(data, choice)
+    training = select_training(everything, ids=None, exclude=left_out)
+
+    space = find_label_space(everything, task=choice.task, num_labels=num_labels)
+    start = load_base(base, Head(space.outputs, space.names), seed=seed, device=runtime.device)
+    checkpoint = start.checkpoint
+    model, task = checkpoint.model, find_task(checkpoint.model.config, space.task)
+    max_length = longest_input(model.config, checkpoint.tokenizer, choice.max_length)
+    encoded = encode(training, checkpoint.tokenizer, task, model, max_length)
+
+    started = time.perf_counter()
+    steps = fine_tune(model, task, encoded, settings, device=runtime.device, progress=runtime.progress)
+    seconds = time.perf_counter() - started
+    after = outcomes(model, task, encoded, batch_tokens=runtime.batch_tokens, progress=runtime.progress)
+    mean_loss = float(after.losses.mean())
+    encoding = settings_of(training, task.name, max_length)
+    record = _record(start, encoding, training, left_out, settings, mean_loss)
+    # The folder's other files come from the base, but its configuration has another head.
+    write_checkpoint(checkpoint, output, record, force=runtime.force, extra=model.config.save_pretrained)
+    return TrainResult(
+        output=output,
+        task=task.name,
+        labels=space.outputs,
+        examples=len(training),
+        excluded=len(left_out),
+        epochs=epochs,
+        steps=steps,
+        mean_loss=mean_loss,
+        seconds=seconds,
+    )
+
+
+def _record(
+    start: Base,
+    encoding: EncodingSettings,
+    training: Examples,
+    left_out: list[str],
+    settings: TrainingSettings,
+    mean_loss: float,
+) -> dict[str, Any]:
+    return {
+        "format": "speu",
+        "kind": "training",
+        "base": asdict(start.identity) | {"new_parameters": list(start.new)},
+        "encoding": encoding.to_record(),
+        "data": {"examples": len(training), "ids_sha256": _hash_ids(training.ids)},
+        "excluded": {"examples": len(left_out), "ids_sha256": _hash_ids(left_out)},
+        "training": asdict(settings) | {"optimizer": "AdamW", "schedule": "linear"},
+        "mean_loss": mean_loss,
+        "versions": library_versions() | {"transformers": transformers.__version__},
+    }
+
+
+def _hash_ids(ids: list[str]) -> str:
+    """SHA-256 of a set of ids, whatever their order."""
+    return hash_text(canonical_json(sorted(ids)))

@@ -1,0 +1,164 @@
+"""Fine-tuning with Hugging Face's Trainer: what makes the original model, and the retrained reference."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+from torch.utils.data import Dataset
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
+from transformers.trainer_callback import PrinterCallback
+
+from speu_cli.errors import InputError
+from speu_cli.progress import Progress, Silent
+from speu_cli.tasks.base import Task
+from speu_cli.tasks.encoding import Encoded
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How to train; the defaults are the paper's (A.1, which uses learning rates from 1e-5 to 5e-5).
+
+    Attributes:
+        epochs: Passes over the data; may be a fraction.
+        learning_rate: Of AdamW, falling linearly to zero.
+        batch_size: Examples in one step.
+        weight_decay: Of AdamW.
+        seed: Of the order of the examples and of dropout.
+    """
+
+    epochs: float = 5.0
+    learning_rate: float = 5e-5
+    batch_size: int = 32
+    weight_decay: float = 0.0
+    seed: int = 0
+
+
+def fine_tune(
+    model: PreTrainedModel,
+    task: Task,
+    encoded: Encoded,
+    settings: TrainingSettings,
+    *,
+    device: str = "cpu",
+    progress: Progress | None = None,
+) -> int:
+    """Train all parameters of a model, in place.
+
+    The loss is the mean of the task's per-example losses. Examples of like length share a batch.
+
+    Args:
+        model: Float32; is left on ``device``, in eval mode and without gradients.
+        task: Gives the losses.
+        encoded: The training examples.
+        settings: How to train.
+        device: ``cpu``, ``cuda`` or ``mps``; with several of a kind, the first.
+        progress: Is told of every step. Default: nobody.
+
+    Returns:
+        The number of steps.
+
+    Raises:
+        InputError: The training diverged, or the settings make no step.
+    """
+
+    def mean_loss(outputs: Any, labels: Tensor, **_: object) -> Tensor:
+        return task.losses(outputs.logits, labels).mean()
+
+    def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
+        inputs, labels = encoded.collate([item["position"] for item in items])
+        return {**inputs, "labels": labels}
+
+    model.requires_grad_(True)
+    with tempfile.TemporaryDirectory() as unused, _Steps.told_to(progress or Silent()) as steps:
+        trainer = Trainer(
+            model,
+            _arguments(settings, device, unused),
+            data_collator=collate,
+            train_dataset=_Positions(encoded),
+            compute_loss_func=mean_loss,
+            callbacks=[steps],
+        )
+        trainer.remove_callback(PrinterCallback)  # it prints to standard output
+        result = trainer.train()
+    model.eval().requires_grad_(False)
+    model.zero_grad(set_to_none=True)
+    if not all(parameter.isfinite().all() for parameter in model.parameters()):
+        raise InputError(
+            f"training diverged: got NaN or infinity after {result.global_step} steps",
+            hint=f"lower the learning rate, which was {settings.learning_rate:g}",
+        )
+    return int(result.global_step)
+
+
+def _arguments(settings: TrainingSettings, device: str, folder: str) -> TrainingArguments:
+    arguments = TrainingArguments(
+        output_dir=folder,
+        num_train_epochs=settings.epochs,
+        learning_rate=settings.learning_rate,
+        per_device_train_batch_size=settings.batch_size,
+        weight_decay=settings.weight_decay,
+        seed=settings.seed,
+        optim="adamw_torch",
+        lr_scheduler_type="linear",
+        train_sampling_strategy="group_by_length",
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=device != "cpu",
+        remove_unused_columns=False,
+        logging_strategy="no",
+        save_strategy="no",
+        report_to="none",
+        disable_tqdm=True,
+    )
+    # With several GPUs the Trainer would make the batch as many times larger.
+    arguments._n_gpu = min(1, arguments.n_gpu)
+    return arguments
+
+
+class _Positions(Dataset[dict[str, Any]]):
+    """Positions of the examples, and their tokens, by which the Trainer groups them by length."""
+
+    def __init__(self, encoded: Encoded) -> None:
+        self._encoded = encoded
+
+    def __len__(self) -> int:
+        return len(self._encoded)
+
+    def __getitem__(self, position: int) -> dict[str, Any]:
+        return {"position": position, "input_ids": self._encoded.rows[position]["input_ids"]}
+
+
+class _Steps(TrainerCallback):
+    """Hands the Trainer's steps on to a progress."""
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._steps: Iterator[int] = iter(())
+
+    @classmethod
+    @contextmanager
+    def told_to(cls, progress: Progress) -> Iterator["_Steps"]:
+        """Give a callback, and end its progress however the training ends."""
+        steps = cls(progress)
+        try:
+            yield steps
+        finally:
+            steps.close()
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Start the count."""
+        total = state.max_steps
+        self._steps = iter(self._progress.track(range(total), total=total, description="training"))
+        next(self._steps, None)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        """Count one step."""
+        next(self._steps, None)
+
+    def close(self) -> None:
+        """End the count."""
+        close = getattr(self._steps, "close", None)
+        if close is not None:
+            close()

@@ -1,0 +1,1 @@
+"""Files that survive: their format, atomic writing, and who they belong to."""

@@ -1,0 +1,173 @@
+"""The file format of statistics and masks: safetensors with one metadata key, ``speu``.
+
+The key holds canonical JSON, so that equal inputs give equal bytes, and in it ``sha256`` over the rest
+of the JSON and all tensors, so that any change of the file is found. See ``docs/file-formats.md``.
+"""
+
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from speu_cli.artifacts.atomic import atomic_file
+from speu_cli.artifacts.digest import canonical_json, hash_tensors
+from speu_cli.errors import ArtifactError, InputError
+
+FORMAT_VERSION = 1
+MAX_HEADER = 100 * 2**20
+MAX_RECORD = 64 * 2**10
+HEADER_LENGTH_BYTES = 8
+
+Record = dict[str, Any]
+
+
+class CorruptArtifactError(ArtifactError):
+    """The file's bytes are not those that were written."""
+
+    def __init__(self, path: Path, why: str) -> None:
+        super().__init__(
+            f"{path} is corrupt: {why}", hint="restore it from a copy, or compute it again"
+        )
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """A verified file.
+
+    Attributes:
+        path: Where it was read from.
+        record: What the metadata key says.
+        tensors: All tensors by name, finite.
+    """
+
+    path: Path
+    record: Record
+    tensors: dict[str, Tensor]
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 that names the content."""
+        return str(self.record["sha256"])
+
+
+def write_artifact(
+    target: Path, kind: str, record: Record, tensors: Mapping[str, Tensor], *, force: bool
+) -> str:
+    """Write an artifact atomically.
+
+    Args:
+        target: File to write.
+        kind: ``statistics`` or ``mask``.
+        record: JSON values that describe the content; no clock, host or path.
+        tensors: By name.
+        force: Replace an existing file.
+
+    Returns:
+        The digest of the content.
+    """
+    full: Record = {"format": "speu", "version": FORMAT_VERSION, "kind": kind, **record}
+    full["sha256"] = _digest(full, tensors)
+    stored = {name: tensor.contiguous().cpu() for name, tensor in tensors.items()}
+    with atomic_file(target, force=force) as temporary:
+        save_file(stored, temporary, metadata={"speu": canonical_json(full)})
+    return str(full["sha256"])
+
+
+def read_artifact(path: Path, kind: str | None = None) -> Artifact:
+    """Read an artifact and verify every byte of it.
+
+    Args:
+        path: File to read.
+        kind: The kind that is expected. Default: any.
+
+    Returns:
+        The artifact.
+
+    Raises:
+        InputError: There is no such file.
+        CorruptArtifactError: Its bytes are not those that were written.
+        ArtifactError: It is not an artifact, or not of that kind, or of another version.
+    """
+    if not path.is_file():
+        raise InputError(f"file not found: {path}" if not path.exists() else f"{path} is not a file")
+    record = _read_record(path)
+    if record.get("version") != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} has format version {record.get('version')!r}, this speu reads version {FORMAT_VERSION}",
+            hint="use the speu that wrote it, or write it again with this one",
+        )
+    if kind is not None and record.get("kind") != kind:
+        raise ArtifactError(f"{path} is a {record.get('kind')!r} file, expected {kind!r}")
+    try:
+        with safe_open(path, framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CorruptArtifactError(path, str(error)) from error
+    unsigned = {key: value for key, value in record.items() if key != "sha256"}
+    if record.get("sha256") != _digest(unsigned, tensors):
+        raise CorruptArtifactError(path, "its content does not match its checksum")
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point() and not tensor.isfinite().all():
+            raise ArtifactError(f"{path}: tensor '{name}' holds NaN or infinity, expected finite numbers")
+    return Artifact(path, record, tensors)
+
+
+def _digest(record: Record, tensors: Mapping[str, Tensor]) -> str:
+    return hash_tensors(tensors, preamble=canonical_json(record))
+
+
+def _read_record(path: Path) -> Record:
+    """Read the metadata key, with our own parser, for the library's lets duplicate keys pass.
+
+    Args:
+        path: File to read.
+
+    Returns:
+        The record.
+
+    Raises:
+        ArtifactError: The header is not that of an artifact.
+        CorruptArtifactError: The header is not readable.
+    """
+    size = os.path.getsize(path)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
+        if not 0 < length <= min(MAX_HEADER, size - HEADER_LENGTH_BYTES):
+            raise CorruptArtifactError(path, "its header is not that of a safetensors file")
+        header = file.read(length)
+    try:
+        metadata = json.loads(header, object_pairs_hook=_unique)["__metadata__"]
+        text = metadata["speu"]
+        if len(text) > MAX_RECORD:
+            raise CorruptArtifactError(path, f"its record is longer than {MAX_RECORD} bytes")
+        record = json.loads(text, object_pairs_hook=_unique)
+    except KeyError as error:
+        raise ArtifactError(
+            f"{path} was not written by speu", hint="expected a statistics or mask file"
+        ) from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise CorruptArtifactError(path, f"its header is not readable ({type(error).__name__})") from error
+    if not isinstance(record, dict) or record.get("format") != "speu":
+        raise ArtifactError(f"{path} was not written by speu", hint="expected a statistics or mask file")
+    return record
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("duplicate key")
+    return fields
+
+
+def library_versions() -> dict[str, str]:
+    """Versions that an artifact was made with."""
+    from speu_cli import __version__
+
+    return {"speu": __version__, "torch": torch.__version__}

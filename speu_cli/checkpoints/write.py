@@ -1,0 +1,131 @@
+"""Write a changed model as a complete checkpoint folder, beside the one it came from."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from transformers.utils import logging
+
+from speu_cli.artifacts.atomic import atomic_folder
+from speu_cli.checkpoints.identity import ModelIdentity, identify
+from speu_cli.checkpoints.load import Checkpoint
+from speu_cli.errors import ArtifactError
+
+RECORD_NAME = "speu.json"
+# Weights in any form, and what belongs to a training run and not to the model.
+NOT_COPIED = (
+    "*.safetensors",
+    "*.safetensors.index.json",
+    "*.bin",
+    "*.bin.index.json",
+    "*.pt",
+    "*.pth",
+    "*.ckpt",
+    "*.h5",
+    "*.msgpack",
+    "*.onnx",
+    "trainer_state.json",
+    RECORD_NAME,
+)
+
+
+def write_checkpoint(
+    checkpoint: Checkpoint,
+    target: Path,
+    record: dict[str, Any],
+    *,
+    force: bool,
+    extra: Callable[[Path], object] | None = None,
+) -> None:
+    """Write the model as it is now, in the type it was stored in, with tokenizer, config and a record.
+
+    Files other than weights are copied from the source folder as they are.
+
+    Args:
+        checkpoint: Its model is written; its folder gives the other files.
+        target: Folder to write, as a whole or not at all.
+        record: JSON values, written as ``speu.json``.
+        force: Replace an existing folder.
+        extra: Is given the unfinished folder to add files to. Default: nothing is added.
+    """
+    computed_in = checkpoint.model.dtype
+    with atomic_folder(target, force=force) as folder:
+        save_weights(checkpoint, folder)
+        checkpoint.model.to(computed_in)
+        for path in _copied_files(checkpoint.folder):
+            shutil.copyfile(path, folder / path.name)
+        if extra is not None:
+            extra(folder)
+        (folder / RECORD_NAME).write_text(
+            json.dumps(record, indent=2, sort_keys=True, allow_nan=False) + "\n"
+        )
+
+
+def identify_as_stored(checkpoint: Checkpoint) -> ModelIdentity:
+    """Who the model is once it has been written in its stored type and loaded again."""
+    model, computed_in = checkpoint.model, checkpoint.model.dtype
+    identity = identify(model.to(checkpoint.stored_dtype).to(computed_in), checkpoint.tokenizer)
+    return identity
+
+
+def planned_files(checkpoint: Checkpoint, extra: Iterable[str] = ()) -> dict[str, int | None]:
+    """Names of the files of a new folder and their sizes in bytes; None where only writing tells.
+
+    Args:
+        checkpoint: The model that would be written.
+        extra: Further files.
+
+    Returns:
+        Sizes by name; that of the weights is without their header.
+    """
+    width = checkpoint.stored_dtype.itemsize
+    weights = sum(parameter.numel() for parameter in checkpoint.model.parameters()) * width
+    sizes: dict[str, int | None] = {
+        path.name: path.stat().st_size for path in _copied_files(checkpoint.folder)
+    }
+    return sizes | {"model.safetensors": weights, RECORD_NAME: None} | dict.fromkeys(extra)
+
+
+def _copied_files(folder: Path) -> list[Path]:
+    return sorted(
+        path
+        for path in folder.iterdir()
+        if path.is_file() and not any(path.match(pattern) for pattern in NOT_COPIED)
+    )
+
+
+def save_weights(checkpoint: Checkpoint, folder: Path) -> None:
+    """Write the weights and the configuration into a folder."""
+    verbose = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        checkpoint.model.to(checkpoint.stored_dtype).save_pretrained(folder)
+    finally:
+        if verbose:
+            logging.enable_progress_bar()
+
+
+def read_record(folder: Path) -> dict[str, Any] | None:
+    """Read the record of a checkpoint that speu wrote.
+
+    Args:
+        folder: A checkpoint folder.
+
+    Returns:
+        The record; None if the folder has none.
+
+    Raises:
+        ArtifactError: It is there, but not readable.
+    """
+    path = folder / RECORD_NAME
+    if not path.exists():
+        return None
+    try:
+        record = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise ArtifactError(f"{path} is not readable JSON: {error}") from error
+    if not isinstance(record, dict):
+        raise ArtifactError(f"{path} holds {type(record).__name__}, expected a JSON object")
+    return record

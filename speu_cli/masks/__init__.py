@@ -1,0 +1,1 @@
+"""Which units to update: importance, selection, rearrangement."""

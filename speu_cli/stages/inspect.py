@@ -1,0 +1,153 @@
+"""``speu inspect``: any file that speu wrote, for a person."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from speu_cli.artifacts.format import Artifact, read_artifact
+from speu_cli.checkpoints.write import RECORD_NAME, read_record
+from speu_cli.errors import ArtifactError, InputError
+from speu_cli.masks.files import KIND as MASK
+from speu_cli.masks.picture import check_picture, draw_mask
+from speu_cli.statistics.files import KIND as STATISTICS
+
+
+@dataclass(frozen=True)
+class InspectResult:
+    """What a file holds.
+
+    Attributes:
+        path: The file, or the checkpoint folder.
+        kind: ``statistics``, ``mask``, ``unlearning`` or ``training``.
+        record: All that it says of itself.
+        tensors: Number of tensors and their bytes; of a checkpoint folder None.
+        summary: A few lines for a person, label and value.
+        picture: PNG of the mask, if one was asked for.
+    """
+
+    path: Path
+    kind: str
+    record: dict[str, Any]
+    tensors: dict[str, int] | None
+    summary: list[tuple[str, str]]
+    picture: Path | None
+
+
+def inspect(path: Path, *, picture: Path | None = None, force: bool = False) -> InspectResult:
+    """Read and verify a statistics file, a mask or a checkpoint folder's record.
+
+    Args:
+        path: File, or checkpoint folder that speu wrote.
+        picture: PNG of the mask to write; for masks only.
+        force: Replace an existing picture.
+
+    Returns:
+        What it holds.
+
+    Raises:
+        InputError: A picture of something that is not a mask.
+        ArtifactError: A folder without a record.
+    """
+    if picture is not None:
+        check_picture(picture, force=force)
+    if path.is_dir():
+        record = read_record(path)
+        if record is None:
+            raise ArtifactError(f"{path} has no {RECORD_NAME}: speu did not write this checkpoint")
+        artifact = Artifact(path, record, {})
+    else:
+        artifact = read_artifact(path)
+    kind = str(artifact.record.get("kind"))
+    if picture is not None:
+        if kind != MASK:
+            raise InputError(f"{path} is a {kind} file, only a mask can be drawn")
+        draw_mask(_selected(artifact), picture, force=force)
+    sizes = [tensor.numel() * tensor.element_size() for tensor in artifact.tensors.values()]
+    return InspectResult(
+        path=path,
+        kind=kind,
+        record=artifact.record,
+        tensors={"count": len(sizes), "bytes": sum(sizes)} if sizes else None,
+        summary=_SUMMARIES.get(kind, _summarize_record)(artifact),
+        picture=picture,
+    )
+
+
+def _summarize_statistics(artifact: Artifact) -> list[tuple[str, str]]:
+    data, tensors = artifact.record["data"], artifact.tensors
+    losses = tensors["holdout_losses"]
+    unseen = (
+        f"mean loss {losses.double().mean():.4f} over {len(losses)} held-out examples"
+        if len(losses)
+        else "not known"
+    )
+    fisher = {name: tensor for name, tensor in tensors.items() if name.startswith("fisher/")}
+    largest = sorted(fisher, key=lambda name: -float(fisher[name].double().mean()))[:3]
+    return [
+        *_summarize_record(artifact),
+        ("examples", f"{data['used']} of {data['count']} in the sums"),
+        ("parameters", f"{sum(tensor.numel() for tensor in fisher.values()):,} in {len(fisher)} tensors"),
+        ("unseen", unseen),
+        ("sharpest", ", ".join(name.removeprefix("fisher/") for name in largest)),
+    ]
+
+
+def _summarize_mask(artifact: Artifact) -> list[tuple[str, str]]:
+    selected, objective = _selected(artifact), artifact.record["objective"]
+    forget = artifact.record["forget"]
+    lines = [
+        *_summarize_record(artifact),
+        ("made for", f"{forget['count']} forget examples" if forget else "any request"),
+        (
+            "objective",
+            f"{objective['before']:.6g} → {objective['after']:.6g} after {objective['swaps']} swaps",
+        ),
+    ]
+    for kind in ("heads", "filters"):
+        layers = {key: flags for key, flags in selected.items() if key.startswith(kind)}
+        total, chosen = sum(map(len, layers.values())), sum(int(flags.sum()) for flags in layers.values())
+        by_layer = " ".join(str(int(flags.sum())) for flags in layers.values())
+        lines.append((kind, f"{chosen} of {total} updated, by layer: {by_layer}"))
+    return lines
+
+
+def _summarize_record(artifact: Artifact) -> list[tuple[str, str]]:
+    record = artifact.record
+    model = record.get("model") or record.get("model_after") or {}
+    lines = [("kind", str(record.get("kind")))]
+    if model:
+        lines.append(("model", f"{model.get('architecture')} {str(model.get('weights'))[:12]}"))
+    for name in ("encoding", "settings", "step", "method", "rate", "loss_before", "loss_after", "versions"):
+        if record.get(name) is not None:
+            lines.append((name.replace("_", " "), _readable(record[name])))
+    return lines
+
+
+_SUMMARIES = {STATISTICS: _summarize_statistics, MASK: _summarize_mask}
+
+
+def _readable(value: object) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_readable(part)}" for key, part in value.items() if part is not None)
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _selected(artifact: Artifact) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+    """Flags of the selected units by group, from the indices that the file holds.
+
+    Raises:
+        ArtifactError: An index is outside its group.
+    """
+    flags = {}
+    try:
+        for key, count in artifact.record["units"].items():
+            chosen = torch.zeros(count, dtype=torch.bool)
+            chosen[artifact.tensors[f"selected/{key}"]] = True
+            flags[key] = chosen.numpy()
+    except (KeyError, IndexError, TypeError) as error:
+        raise ArtifactError(f"{artifact.path} is not a complete mask: {error!r}") from error
+    return flags

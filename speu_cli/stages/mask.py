@@ -1,0 +1,125 @@
+"""``speu mask``: which heads and filters a request, or any request, should change."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from speu_cli.artifacts.atomic import check_output
+from speu_cli.data.columns import DataChoice
+from speu_cli.errors import InputError
+from speu_cli.masks.files import MaskOrigin, write_mask
+from speu_cli.masks.importance import Curvature
+from speu_cli.masks.localization import MaskSettings, localize, localize_before_request
+from speu_cli.masks.picture import check_picture, draw_mask
+from speu_cli.stages.request import open_request, open_with_statistics
+from speu_cli.stages.runtime import Runtime
+from speu_cli.unlearning.forget_examples import ForgetExamples
+
+
+@dataclass(frozen=True)
+class MaskResult:
+    """What was selected.
+
+    Attributes:
+        output: The mask file.
+        sha256: Digest of its content.
+        selected: Units that may change, of all units, by kind.
+        objective_before: f of Eq. 9 of the selection.
+        objective_after: f after rearrangement.
+        swaps: Units exchanged by rearrangement.
+        forget_examples: Size of the forget set; None for a mask made before any request.
+        picture: PNG of the mask, if one was asked for.
+    """
+
+    output: Path
+    sha256: str
+    selected: dict[str, tuple[int, int]]
+    objective_before: float
+    objective_after: float
+    swaps: int
+    forget_examples: int | None
+    picture: Path | None
+
+
+def mask(
+    model: Path,
+    fisher: Path,
+    output: Path,
+    *,
+    data: str | None = None,
+    forget: str | None = None,
+    sparsity: float = 0.9,
+    kinds: str = "both",
+    curvature: Curvature = "total",
+    rounds: int | None = None,
+    forget_examples: ForgetExamples = "remembered",
+    target_loss: float | None = None,
+    picture: Path | None = None,
+    choice: DataChoice | None = None,
+    runtime: Runtime | None = None,
+) -> MaskResult:
+    """Select the units to update (Eq. 8 and Eq. 9), or without a forget set those of Eq. 13.
+
+    Args:
+        model: Folder of the checkpoint.
+        fisher: Statistics file.
+        output: Mask file to write.
+        data: The training set; needed with ``forget``.
+        forget: Id list of the forget set. Default: none, a mask for any request.
+        sparsity: S, the fraction of units frozen, in [0, 1).
+        kinds: ``heads``, ``filters`` or ``both``.
+        curvature: ``total`` or ``mean``, the two readings of Eq. 8.
+        rounds: Most rounds of rearrangement. Default: until no swap helps.
+        forget_examples: ``all`` or ``remembered``: whose gradients count.
+        target_loss: Loss of unseen examples. Default: that of the statistics' held-out set.
+        picture: PNG to write.
+        choice: Columns, split, task and length; must agree with the statistics.
+        runtime: Device, batch size, overwriting, progress.
+
+    Returns:
+        What was selected.
+
+    Raises:
+        InputError: A forget set without data, or data without a forget set.
+    """
+    runtime = runtime or Runtime()
+    settings = MaskSettings(sparsity, kinds, curvature, rounds)
+    if (forget is None) != (data is None):
+        raise InputError(
+            "a mask for a request needs both --data and --forget, one for any request needs neither"
+        )
+    check_output(output, force=runtime.force)
+    if picture is not None:
+        check_picture(picture, force=runtime.force)
+    session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
+    forget_record = None
+    if data is not None and forget is not None:
+        request = open_request(
+            session,
+            file,
+            data,
+            forget,
+            forget_examples=forget_examples,
+            unseen_loss=target_loss if target_loss is not None else file.unseen_loss,
+        )
+        forget_record = request.forget_record
+        localized = localize(request.in_step, request.remaining, session.layout, settings)
+    else:
+        full = file.statistics.scaled_to(len(file.rows))
+        localized = localize_before_request(full, session.layout, settings)
+    origin = MaskOrigin(session.checkpoint.identity, file.digest, forget_record)
+    digest = write_mask(output, localized, settings, origin, force=runtime.force)
+    found = localized.rearranged
+    if picture is not None:
+        draw_mask(
+            {key: flags.numpy() for key, flags in found.mask.selected.items()}, picture, force=runtime.force
+        )
+    return MaskResult(
+        output=output,
+        sha256=digest,
+        selected=found.mask.counts(),
+        objective_before=found.before,
+        objective_after=found.after,
+        swaps=found.swaps,
+        forget_examples=forget_record["count"] if forget_record else None,
+        picture=picture,
+    )

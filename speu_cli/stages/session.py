@@ -1,0 +1,137 @@
+"""A loaded model with its task, its units and the way its examples are read and encoded."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import PretrainedConfig, PreTrainedTokenizerBase
+
+from speu_cli.checkpoints.load import Checkpoint, load_checkpoint
+from speu_cli.checkpoints.write import RECORD_NAME, read_record
+from speu_cli.data.columns import DataChoice
+from speu_cli.data.examples import Examples
+from speu_cli.data.sources.load import load_examples
+from speu_cli.errors import InputError
+from speu_cli.stages.runtime import Runtime
+from speu_cli.structures.layout import Layout, find_family, find_layout
+from speu_cli.tasks.base import Task
+from speu_cli.tasks.encoding import Encoded, encode
+from speu_cli.tasks.outcomes import Outcomes, outcomes
+from speu_cli.tasks.registry import find_task
+from speu_cli.tasks.settings import EncodingSettings, merge_choice, settings_of, without_ids
+
+DEFAULT_MAX_LENGTH = 512
+
+
+@dataclass(frozen=True)
+class Session:
+    """What the stages work with.
+
+    Attributes:
+        checkpoint: The model.
+        layout: Its units.
+        task: Its task.
+        choice: How examples are read, as far as it is known.
+        max_length: Longest input in tokens.
+        recorded: Settings that the statistics or the model's own record hold, if any.
+        runtime: Where it runs.
+    """
+
+    checkpoint: Checkpoint
+    layout: Layout
+    task: Task
+    choice: DataChoice
+    max_length: int
+    recorded: EncodingSettings | None
+    runtime: Runtime
+
+    def read(self, source: str) -> Examples:
+        """Read examples whose ids matter."""
+        return load_examples(source, self.choice)
+
+    def read_like(self, examples: Examples, source: str) -> Examples:
+        """Read a held-out or test set, from the columns of the training set."""
+        return load_examples(source, without_ids(self.choice, examples.columns))
+
+    def settings(self, examples: Examples) -> EncodingSettings:
+        """The settings to record."""
+        return settings_of(examples, self.task.name, self.max_length)
+
+    def encode(self, examples: Examples) -> Encoded:
+        """Encode examples for this model."""
+        return encode(examples, self.checkpoint.tokenizer, self.task, self.checkpoint.model, self.max_length)
+
+    def outcomes(self, encoded: Encoded, description: str) -> Outcomes:
+        """One forward pass over examples."""
+        return outcomes(
+            self.checkpoint.model,
+            self.task,
+            encoded,
+            batch_tokens=self.runtime.batch_tokens,
+            progress=self.runtime.progress,
+            description=description,
+        )
+
+
+def open_session(
+    model: Path,
+    choice: DataChoice,
+    runtime: Runtime,
+    *,
+    recorded: EncodingSettings | None = None,
+    source: str = "",
+) -> Session:
+    """Load a model and settle how examples are read and encoded.
+
+    Args:
+        model: Checkpoint folder.
+        choice: What the caller asked for.
+        runtime: Where to run.
+        recorded: Settings of a statistics file. Default: those that the model's own record holds, if any.
+        source: What a message calls the statistics file.
+
+    Returns:
+        The session.
+    """
+    checkpoint = load_checkpoint(model, device=runtime.device)
+    if recorded is None:
+        recorded, source = recorded_settings(model), str(model / RECORD_NAME)
+    merged = merge_choice(choice, recorded, source)
+    return Session(
+        checkpoint=checkpoint,
+        layout=find_layout(checkpoint.model),
+        task=find_task(checkpoint.model.config, merged.task),
+        choice=merged,
+        max_length=longest_input(checkpoint.model.config, checkpoint.tokenizer, merged.max_length),
+        recorded=recorded,
+        runtime=runtime,
+    )
+
+
+def recorded_settings(model: Path) -> EncodingSettings | None:
+    """The encoding settings that speu recorded in a checkpoint folder, if it wrote it."""
+    record = read_record(model)
+    return EncodingSettings.from_record(record["encoding"]) if record and "encoding" in record else None
+
+
+def longest_input(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, asked: int | None) -> int:
+    """The longest input in tokens: as asked for, or what model and tokenizer can take, at most 512.
+
+    Args:
+        config: The model's configuration.
+        tokenizer: Its tokenizer.
+        asked: What the caller wants. Default: the longest.
+
+    Returns:
+        The length.
+
+    Raises:
+        InputError: The model has too few positions for what was asked.
+    """
+    positions: int = config.max_position_embeddings - find_family(config).reserved_positions
+    if asked is None:
+        return min(DEFAULT_MAX_LENGTH, positions, tokenizer.model_max_length)
+    if not 1 <= asked <= positions:
+        raise InputError(
+            f"--max-length is {asked}, expected 1 … {positions}, the positions that the model has"
+        )
+    return asked

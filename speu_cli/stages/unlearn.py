@@ -1,0 +1,253 @@
+"""``speu unlearn``: serve a request (Algorithm 1) and write the new model."""
+
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from speu_cli.artifacts.atomic import check_output
+from speu_cli.artifacts.format import FORMAT_VERSION, library_versions
+from speu_cli.checkpoints.write import identify_as_stored, planned_files, write_checkpoint
+from speu_cli.data.columns import DataChoice
+from speu_cli.errors import InputError
+from speu_cli.masks.files import MaskOrigin, read_mask, write_mask
+from speu_cli.masks.importance import Curvature
+from speu_cli.masks.localization import MaskSettings, localize
+from speu_cli.stages.request import Request, open_request, open_with_statistics
+from speu_cli.stages.runtime import Runtime
+from speu_cli.stages.session import Session
+from speu_cli.structures.mask import Mask
+from speu_cli.unlearning.forget_examples import ForgetExamples
+from speu_cli.unlearning.rate import Rate, check_step, find_rate
+from speu_cli.unlearning.second_order import Direction, second_order_direction
+from speu_cli.unlearning.settings import StepSettings
+
+Method = Literal["spe-so", "so"]
+# η·n_r is of this order on real data when λ is a tenth of the mean curvature.
+FIRST_RATE_TIMES_REMAINING = 1e-3
+MASK_NAME = "speu-mask.safetensors"
+
+
+@dataclass(frozen=True)
+class UnlearnResult:
+    """What was done, or with a dry run what would be.
+
+    Attributes:
+        output: The new checkpoint folder; None for a dry run without one.
+        dry_run: Nothing was written.
+        method: ``spe-so`` or ``so``.
+        forget_examples: Size of D_f.
+        examples_in_step: Those whose gradients entered the step.
+        remaining_examples: n_r.
+        rate: η.
+        rate_trials: Rates tried, the original model included.
+        target_loss: Mean forget loss that was aimed at; None with a fixed rate and no held-out set.
+        loss_before: Mean loss of D_f before.
+        loss_after: Mean loss of D_f after.
+        selected: Units that may change, of all units, by kind.
+        parameters_changed: Parameter entries in the selected slices.
+        parameters_total: Parameter entries of the model.
+        reads: Files that were read.
+        writes: Names and sizes of the files of the new folder.
+        note: Something worth knowing, or None.
+        seconds: Time from the loaded model to the step.
+    """
+
+    output: Path | None
+    dry_run: bool
+    method: str
+    forget_examples: int
+    examples_in_step: int
+    remaining_examples: int
+    rate: float
+    rate_trials: int
+    target_loss: float | None
+    loss_before: float
+    loss_after: float
+    selected: dict[str, tuple[int, int]]
+    parameters_changed: int
+    parameters_total: int
+    reads: list[str]
+    writes: dict[str, int | None]
+    note: str | None
+    seconds: float
+
+
+def unlearn(
+    model: Path,
+    fisher: Path,
+    data: str,
+    forget: str,
+    output: Path | None,
+    *,
+    mask: Path | None = None,
+    method: Method = "spe-so",
+    sparsity: float = 0.9,
+    kinds: str = "both",
+    curvature: Curvature = "total",
+    rounds: int | None = None,
+    rate: float | None = None,
+    target_loss: float | None = None,
+    max_overshoot: float = 2.0,
+    damping: float = 0.1,
+    forget_examples: ForgetExamples = "remembered",
+    dry_run: bool = False,
+    choice: DataChoice | None = None,
+    runtime: Runtime | None = None,
+) -> UnlearnResult:
+    """Make a model forget examples by one second-order step on the units that matter (Eq. 10).
+
+    Args:
+        model: Folder of the checkpoint.
+        fisher: Statistics file of its training set.
+        data: The training set; only the forget set is read by the model.
+        forget: Id list of the forget set.
+        output: Checkpoint folder to write; may be None for a dry run.
+        mask: Mask file. Default: the mask is made from this request.
+        method: ``spe-so``, or ``so`` with a mask of ones (Eq. 2).
+        sparsity: Of a mask made here.
+        kinds: Of a mask made here.
+        curvature: Of a mask made here.
+        rounds: Of a mask made here.
+        rate: η. Default: the one at which the forget set looks unseen.
+        target_loss: Mean loss that unseen examples have. Default: that of the statistics' held-out set.
+        max_overshoot: Refuse a step that takes the forget loss past this multiple of the target.
+        damping: λ of each parameter tensor, as a multiple of its mean curvature.
+        forget_examples: ``all`` or ``remembered``: whose gradients enter the step.
+        dry_run: Do everything but write.
+        choice: Columns, split, task and length; must agree with the statistics.
+        runtime: Device, batch size, overwriting, progress.
+
+    Returns:
+        What was done.
+
+    Raises:
+        InputError: Settings that contradict each other or are out of range.
+    """
+    runtime = runtime or Runtime()
+    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds)
+    _check_request(output, mask, method, dry_run=dry_run, force=runtime.force)
+    session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
+    unseen = target_loss if target_loss is not None else file.unseen_loss
+    settings = StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
+
+    started = time.perf_counter()
+    request = open_request(session, file, data, forget, forget_examples=forget_examples, unseen_loss=unseen)
+    localized = None
+    if method == "so":
+        chosen = Mask.ones(session.layout)
+    elif mask is not None:
+        chosen, _ = read_mask(mask, session.checkpoint.identity, session.layout)
+    else:
+        localized = localize(request.in_step, request.remaining, session.layout, mask_settings)
+        chosen = localized.rearranged.mask
+    direction = second_order_direction(request.in_step, request.remaining, chosen, damping=damping)
+    found = _find_rate(session, request, direction, settings)
+    direction.apply(session.checkpoint.model, found.value)
+    seconds = time.perf_counter() - started
+
+    done = _Done(method, settings, mask_settings if localized else None, request, chosen, found, file.digest)
+    origin = MaskOrigin(session.checkpoint.identity, file.digest, request.forget_record)
+
+    def add_mask(folder: Path) -> None:
+        if localized is not None:
+            write_mask(folder / MASK_NAME, localized, mask_settings, origin, force=False)
+
+    if output is not None and not dry_run:
+        write_checkpoint(
+            session.checkpoint, output, done.record(session), force=runtime.force, extra=add_mask
+        )
+    return UnlearnResult(
+        output=output,
+        dry_run=dry_run,
+        method=method,
+        forget_examples=len(request.encoded),
+        examples_in_step=request.in_step.count,
+        remaining_examples=request.remaining.count,
+        rate=found.value,
+        rate_trials=len(found.trials),
+        target_loss=unseen,
+        loss_before=float(request.before.losses.mean()),
+        loss_after=found.loss,
+        selected=chosen.counts(),
+        parameters_changed=direction.size,
+        parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
+        reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
+        writes=planned_files(session.checkpoint, [MASK_NAME] if localized else []),
+        note=None if found.value else "the forget set looks unseen already: the model is left as it was",
+        seconds=seconds,
+    )
+
+
+def _check_request(
+    output: Path | None, mask: Path | None, method: Method, *, dry_run: bool, force: bool
+) -> None:
+    """Refuse what cannot be served, before anything is loaded.
+
+    Raises:
+        InputError: No output, an unknown method, or a mask for a method that takes none.
+    """
+    if method not in get_args(Method):
+        raise InputError(f"no method '{method}', expected one of {', '.join(get_args(Method))}")
+    if mask is not None and method == "so":
+        raise InputError("method 'so' updates every unit, so it takes no --mask", hint="use --method spe-so")
+    if dry_run:
+        return
+    if output is None:
+        raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
+    check_output(output, force=force)
+
+
+def _find_rate(session: Session, request: Request, direction: Direction, settings: StepSettings) -> Rate:
+    """The rate asked for, if it leaves the model whole, or the one that meets the target."""
+    model = session.checkpoint.model
+
+    def loss_at(rate: float) -> float:
+        with direction.applied(model, rate):
+            return float(session.outcomes(request.encoded, f"trying rate {rate:.3g}").losses.mean())
+
+    if settings.rate is not None:
+        loss = loss_at(settings.rate)
+        check_step(loss, settings.target_loss, settings.max_overshoot)
+        return Rate(settings.rate, loss, ((settings.rate, loss),))
+    if settings.target_loss is None:
+        raise InputError("--rate auto needs a target loss")
+    start = FIRST_RATE_TIMES_REMAINING / request.remaining.count
+    return find_rate(loss_at, settings.target_loss, start=start, max_overshoot=settings.max_overshoot)
+
+
+@dataclass(frozen=True)
+class _Done:
+    """What the record of a new model is made from."""
+
+    method: Method
+    settings: StepSettings
+    mask_settings: MaskSettings | None
+    request: Request
+    mask: Mask
+    rate: Rate
+    statistics: str
+
+    def record(self, session: Session) -> dict[str, Any]:
+        """What was done, as JSON values, with the identities of the models before and after."""
+        checkpoint = session.checkpoint
+        return {
+            "format": "speu",
+            "version": FORMAT_VERSION,
+            "kind": "unlearning",
+            "model_before": asdict(checkpoint.identity),
+            "model_after": asdict(identify_as_stored(checkpoint)),
+            "inputs": {"statistics": self.statistics},
+            "forget": self.request.forget_record,
+            "examples_in_step": self.request.in_step.count,
+            "remaining": self.request.remaining.count,
+            "method": self.method,
+            "step": asdict(self.settings),
+            "mask": asdict(self.mask_settings) if self.mask_settings else None,
+            "selected": self.mask.counts(),
+            "rate": self.rate.value,
+            "loss_before": float(self.request.before.losses.mean()),
+            "loss_after": self.rate.loss,
+            "encoding": session.recorded.to_record() if session.recorded else None,
+            "versions": library_versions(),
+        }

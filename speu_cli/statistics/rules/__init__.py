@@ -1,0 +1,1 @@
+"""How each layer type sums its per-example gradients: one file a type."""

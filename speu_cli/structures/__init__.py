@@ -1,0 +1,1 @@
+"""Where attention heads and FFN filters live in a model's parameters."""

@@ -1,0 +1,35 @@
+"""What a family file says."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class UnitPaths:
+    """The linear modules that hold the units of one kind, as paths below their layer.
+
+    Attributes:
+        inputs: Modules whose output rows belong to units, in equal consecutive blocks.
+        output: Module whose input columns belong to units; its input is what the mask variables scale.
+    """
+
+    inputs: tuple[str, ...]
+    output: str
+
+
+@dataclass(frozen=True)
+class Family:
+    """Where a model family keeps its heads and filters.
+
+    Attributes:
+        model_type: As in ``config.json``.
+        layer: Path of a layer below the base model, with ``{layer}`` for its number.
+        heads: Query, key and value modules, and the projection of the heads' outputs.
+        filters: Modules into and out of the intermediate neurons.
+        reserved_positions: Position embeddings that no token can take.
+    """
+
+    model_type: str
+    layer: str
+    heads: UnitPaths
+    filters: UnitPaths
+    reserved_positions: int = 0

@@ -1,0 +1,50 @@
+"""Which units may change."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from speu_cli.structures.layout import KINDS, Layout
+
+
+@dataclass(frozen=True)
+class Mask:
+    """Binary mask variables m: True = the unit is updated, False = frozen.
+
+    Attributes:
+        layout: The model's units.
+        selected: For every group of the layout, bool ``[count]`` by key.
+    """
+
+    layout: Layout
+    selected: Mapping[str, Tensor]
+
+    @classmethod
+    def ones(cls, layout: Layout) -> "Mask":
+        """Every unit may change: turns SPE-SO into SO (Eq. 2)."""
+        return cls(layout, {group.key: torch.ones(group.count, dtype=torch.bool) for group in layout})
+
+    @classmethod
+    def zeros(cls, layout: Layout) -> "Mask":
+        """Every unit is frozen."""
+        return cls(layout, {group.key: torch.zeros(group.count, dtype=torch.bool) for group in layout})
+
+    def counts(self) -> dict[str, tuple[int, int]]:
+        """Selected and all units of each kind."""
+        return {
+            kind: (
+                sum(int(self.selected[group.key].sum()) for group in self.layout.of_kind(kind)),
+                self.layout.count(kind),
+            )
+            for kind in KINDS
+        }
+
+    def slices(self) -> Iterator[tuple[str, int, Tensor]]:
+        """Parameter name, axis and indices ``[selected · width]`` of every parameter that may change."""
+        for name, (group, part) in self.layout.parameters.items():
+            units = self.selected[group.key].nonzero()[:, 0]
+            if len(units):
+                offsets = torch.arange(part.width)
+                yield name, part.axis, (units[:, None] * part.width + offsets).flatten()

@@ -1,0 +1,101 @@
+"""How examples become model inputs: the settings that every stage must share."""
+
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from speu_cli.data.columns import NONE, Columns, DataChoice
+from speu_cli.data.examples import Examples
+from speu_cli.errors import ArtifactError, InputError
+
+Record = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class EncodingSettings:
+    """Recorded with the statistics and with each model that speu writes.
+
+    Attributes:
+        task: Name of the task.
+        max_length: Longest input in tokens.
+        columns: The columns that the training examples were read from.
+    """
+
+    task: str
+    max_length: int
+    columns: Columns
+
+    def to_record(self) -> Record:
+        """As JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_record(cls, record: Record) -> "EncodingSettings":
+        """From JSON values.
+
+        Raises:
+            ArtifactError: They are not those of encoding settings.
+        """
+        try:
+            return cls(str(record["task"]), int(record["max_length"]), Columns(**record["columns"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise ArtifactError(f"recorded encoding settings are not readable: {error}") from error
+
+    def data_choice(self, split: str | None = None) -> DataChoice:
+        """What to ask of a data source so that it is read in the same way."""
+        return DataChoice(
+            id_column=self.columns.id or NONE,
+            text_column=self.columns.text,
+            text_pair_column=self.columns.text_pair or NONE,
+            label_column=self.columns.label,
+            split=split,
+            task=self.task,
+            max_length=self.max_length,
+        )
+
+
+def merge_choice(choice: DataChoice, recorded: EncodingSettings | None, source: str) -> DataChoice:
+    """Complete what the caller asked for by what is recorded.
+
+    Args:
+        choice: From the caller.
+        recorded: From a statistics file or a model's record, if there is one.
+        source: What a message calls the record.
+
+    Returns:
+        The completed choice.
+
+    Raises:
+        ArtifactError: Something asked for is not what was recorded.
+    """
+    if recorded is None:
+        return choice
+    known = recorded.data_choice(split=choice.split)
+    for name, asked in asdict(choice).items():
+        if asked is not None and asked != getattr(known, name):
+            raise ArtifactError(
+                f"--{name.replace('_', '-')} is {asked!r}, but {source} was made with {getattr(known, name) or 'none'!r}",
+                hint="leave the option out, or compute the statistics again",
+            )
+    return known
+
+
+def without_ids(choice: DataChoice, columns: Columns) -> DataChoice:
+    """For a set whose ids do not matter, read like the training set: its own id column, or row numbers."""
+    return replace(
+        choice,
+        id_column=None,
+        text_column=columns.text,
+        text_pair_column=columns.text_pair or NONE,
+        label_column=columns.label,
+    )
+
+
+def settings_of(examples: Examples, task: str, max_length: int) -> EncodingSettings:
+    """The settings that examples are used with.
+
+    Raises:
+        InputError: No token fits.
+    """
+    if max_length < 1:
+        raise InputError(f"--max-length is {max_length}, expected at least 1")
+    return EncodingSettings(task, max_length, examples.columns)

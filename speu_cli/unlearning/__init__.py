@@ -1,0 +1,1 @@
+"""Make a model forget: the second-order step, its rate, and training."""

@@ -1,0 +1,35 @@
+"""Which forget examples enter the step.
+
+An example that the model gets wrong already has most of the gradient and nothing to forget; a step along
+it pushes it further and leaves the memorised ones where they are. ``remembered`` leaves those out.
+"""
+
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+
+ForgetExamples = Literal["all", "remembered"]
+
+
+def enter_step(
+    losses: npt.NDArray[np.float64], choice: ForgetExamples, unseen_loss: float | None
+) -> npt.NDArray[np.bool_]:
+    """Choose the examples whose gradients enter g_f and u_f.
+
+    Args:
+        losses: Of the forget examples before the step, ``[n]``.
+        choice: ``all``, or ``remembered``: those whose loss is below that of unseen examples.
+        unseen_loss: Mean loss of unseen examples; ``remembered`` needs it.
+
+    Returns:
+        Bool ``[n]``.
+
+    Raises:
+        ValueError: ``remembered`` without an unseen loss.
+    """
+    if choice == "all":
+        return np.ones(len(losses), dtype=np.bool_)
+    if unseen_loss is None:
+        raise ValueError("'remembered' needs the loss of unseen examples")
+    return losses < unseen_loss

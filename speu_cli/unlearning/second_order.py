@@ -1,0 +1,83 @@
+"""The second-order step on the selected slices (Eq. 10; Eq. 2 with a mask of ones)."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from speu_cli.statistics.sums import Statistics
+from speu_cli.structures.mask import Mask
+
+
+@dataclass(frozen=True)
+class SliceStep:
+    """Δθ/η of one parameter: ``values`` at ``indices`` along ``axis``, nothing elsewhere."""
+
+    axis: int
+    indices: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True)
+class Direction:
+    """The direction of an update, by parameter name; parameters outside the mask are not in it."""
+
+    steps: dict[str, SliceStep]
+
+    @property
+    def size(self) -> int:
+        """Number of parameter entries that may change."""
+        return sum(step.values.numel() for step in self.steps.values())
+
+    @torch.no_grad()
+    def apply(self, model: nn.Module, rate: float) -> None:
+        """Move the model along the direction, in place: θ_j += η·d_j on the slices, nothing elsewhere."""
+        for name, step in self.steps.items():
+            parameter = model.get_parameter(name)
+            indices = step.indices.to(parameter.device)
+            moved = parameter.index_select(step.axis, indices) + rate * step.values.to(parameter)
+            parameter.index_copy_(step.axis, indices, moved)
+
+    @contextmanager
+    def applied(self, model: nn.Module, rate: float) -> Iterator[None]:
+        """Move the model for a while, and put back the very bits it had."""
+        saved = {
+            name: model.get_parameter(name).index_select(
+                step.axis, step.indices.to(model.get_parameter(name).device)
+            )
+            for name, step in self.steps.items()
+        }
+        self.apply(model, rate)
+        try:
+            yield
+        finally:
+            with torch.no_grad():
+                for name, step in self.steps.items():
+                    parameter = model.get_parameter(name)
+                    parameter.index_copy_(step.axis, step.indices.to(parameter.device), saved[name])
+
+
+def second_order_direction(
+    gradient: Statistics, remaining: Statistics, mask: Mask, *, damping: float
+) -> Direction:
+    """d_j = m_j · g_f[j] / (F_r[j]/n_r + λ), so that Δθ = η·d goes up the forget loss (Eq. 10).
+
+    Args:
+        gradient: Statistics of the forget examples that enter the step; only g is used.
+        remaining: S(D_r); only F and n_r are used.
+        mask: m.
+        damping: λ of a parameter tensor, as a multiple of the tensor's mean of F_r/n_r.
+
+    Returns:
+        The direction, on the selected slices.
+    """
+    steps = {}
+    for name, axis, indices in mask.slices():
+        curvature = remaining.fisher[name] / remaining.count
+        damped = curvature.index_select(axis, indices) + damping * curvature.mean()
+        g = gradient.gradient[name].index_select(axis, indices)
+        # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
+        steps[name] = SliceStep(axis, indices, torch.where(damped > 0, g / damped, 0.0))
+    return Direction(steps)

@@ -1,0 +1,54 @@
+"""How a second-order step is made."""
+
+import math
+from dataclasses import dataclass
+
+from speu_cli.errors import InputError
+from speu_cli.unlearning.forget_examples import ForgetExamples
+
+
+@dataclass(frozen=True)
+class StepSettings:
+    """How a second-order step is made; recorded with the model that it gives.
+
+    Attributes:
+        damping: λ of each parameter tensor, as a multiple of its mean curvature.
+        rate: η; None = the one at which the forget loss meets the target.
+        target_loss: Mean loss of unseen examples; None where it is not known.
+        max_overshoot: Most that the forget loss may be after the step, as a multiple of the target.
+        forget_examples: Whose gradients enter the step.
+
+    Raises:
+        InputError: A value is out of range, or the rate is to be found without a target.
+    """
+
+    damping: float
+    rate: float | None
+    target_loss: float | None
+    max_overshoot: float
+    forget_examples: ForgetExamples
+
+    def __post_init__(self) -> None:
+        _require(self.damping >= 0, "--damping", self.damping, "at least 0")
+        _require(self.rate is None or self.rate > 0, "--rate", self.rate, "auto or a number above 0")
+        _require(
+            self.target_loss is None or self.target_loss > 0, "--target-loss", self.target_loss, "above 0"
+        )
+        _require(self.max_overshoot >= 1, "--max-overshoot", self.max_overshoot, "at least 1")
+        _require(
+            self.forget_examples in ("all", "remembered"),
+            "--forget-examples",
+            self.forget_examples,
+            "all or remembered",
+        )
+        if self.target_loss is None and (self.rate is None or self.forget_examples == "remembered"):
+            raise InputError(
+                "what unseen examples look like is not known: the statistics were made without a held-out set",
+                hint="compute them with 'speu fisher --holdout', or give --target-loss, "
+                "or both --rate and --forget-examples all",
+            )
+
+
+def _require(holds: bool, option: str, value: object, expected: str) -> None:
+    if not holds or (isinstance(value, float) and not math.isfinite(value)):
+        raise InputError(f"{option} is {value}, expected {expected}")

@@ -101,7 +101,7 @@ def _arguments(settings: TrainingSettings, device: str, folder: str) -> Training
         per_device_train_batch_size=settings.batch_size,
         weight_decay=settings.weight_decay,
         seed=settings.seed,
-        optim="adamw_torch",
+        optim="adamw_torch_fused",  # one pass over the weights; same arithmetic
         lr_scheduler_type="linear",
         train_sampling_strategy="group_by_length",
         use_cpu=device == "cpu",

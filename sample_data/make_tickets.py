@@ -147,11 +147,18 @@ def requests(train: list[Ticket], seed: int = SEED) -> dict[str, list[str]]:
         Ids by the name of the request, in the order of the tickets.
     """
     (busiest, _), *_ = Counter(ticket["customer"] for ticket in train).most_common(1)
-    chosen = {ticket["id"] for ticket in random.Random(seed).sample(train, FORGET_ROWS)}
-    return {
-        "forget_customer": [ticket["id"] for ticket in train if ticket["customer"] == busiest],
-        f"forget_{FORGET_ROWS}": [ticket["id"] for ticket in train if ticket["id"] in chosen],
-    }
+    of_busiest = [ticket["id"] for ticket in train if ticket["customer"] == busiest]
+    chosen = _sample(train, FORGET_ROWS, random.Random(seed))
+    of_many = [ticket["id"] for ticket in train if ticket["id"] in chosen]
+    return {"forget_customer": of_busiest, f"forget_{FORGET_ROWS}": of_many}
+
+
+def _sample(tickets: list[Ticket], count: int, rng: random.Random) -> set[str]:
+    """Ids of tickets of which as many have an odd label, in proportion, as of all of them."""
+    odd = [ticket["id"] for ticket in tickets if ticket["label"] != ticket["topic"]]
+    plain = [ticket["id"] for ticket in tickets if ticket["label"] == ticket["topic"]]
+    odd_count = round(count * len(odd) / len(tickets))
+    return {*rng.sample(odd, odd_count), *rng.sample(plain, count - odd_count)}
 
 
 def main(folder: Path) -> None:

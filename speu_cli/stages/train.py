@@ -97,6 +97,11 @@ def train(
     settings = TrainingSettings(epochs, learning_rate, batch_size, weight_decay, seed)
     if epochs <= 0 or learning_rate <= 0 or batch_size < 1 or weight_decay < 0:
         raise InputError(f"training settings are out of range: {settings}")
+    if runtime.device not in {"cpu", "cuda", "cuda:0", "mps"}:
+        raise InputError(
+            f"training runs on the first device of its kind: got {runtime.device}",
+            hint="let it see the one that you mean alone: CUDA_VISIBLE_DEVICES=1 speu train … --device cuda",
+        )
     check_output(output, force=runtime.force)
     left_out = read_ids(exclude) if exclude else []
     everything = load_examples(data, choice)

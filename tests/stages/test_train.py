@@ -168,6 +168,7 @@ def test_a_head_that_knows_the_names_keeps_their_order(tmp_path: Path) -> None:
         ([0, 1], {"batch_size": 0}, "out of range"),
         ([0, 1], {"weight_decay": -0.1}, "out of range"),
         ([0, 1], {"choice": DataChoice(max_length=99)}, "max-length"),
+        ([0, 1], {"runtime": Runtime(device="cuda:1")}, "first device"),
     ],
 )
 def test_what_does_not_fit_is_refused_and_nothing_written(

@@ -42,7 +42,8 @@ class ModelIdentity:
             theirs = getattr(recorded, part)
             if mine != theirs:
                 raise ArtifactError(
-                    f"{source} belongs to another model: its {part} is {theirs[:24]}, this model's {mine[:24]}",
+                    f"{source} belongs to another model: its {part} is {theirs[:24]}, "
+                    f"this model's {mine[:24]}",
                     hint="name the model that it was computed from, or compute it again",
                 )
 

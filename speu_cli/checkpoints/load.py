@@ -75,12 +75,18 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
             hint="fine-tune it first, for example with 'speu train'",
         )
     stored = model.dtype
-    model = model.to(dtype).eval().requires_grad_(False)
+    cast(model, dtype)
+    model.eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
     tokenizer = load_tokenizer(folder)
     return Checkpoint(folder, model.to(device), tokenizer, stored, identify(model, tokenizer))
+
+
+def cast(model: PreTrainedModel, dtype: torch.dtype) -> None:
+    """Change the type of a model's floating-point tensors, in place."""
+    torch.nn.Module.to(model, dtype)  # the override in transformers hides the arguments from type checkers
 
 
 def read_config(folder: Path) -> PretrainedConfig:
@@ -105,7 +111,10 @@ def read_config(folder: Path) -> PretrainedConfig:
         fields: dict[str, Any] = json.loads((folder / "config.json").read_text())
         if not isinstance(fields, dict) or "auto_map" in fields:
             raise ArtifactError(f"{folder}/config.json asks for code of its own, which speu never runs")
-        return AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        config: PretrainedConfig = AutoConfig.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False
+        )
+        return config
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ArtifactError(
             f"{folder} has no readable config.json: {_first_line(error)}",
@@ -152,7 +161,8 @@ def require_safetensors(folder: Path) -> None:
             f"M.from_pretrained('{folder}').save_pretrained('{folder}-safetensors')\""
         )
         raise ArtifactError(
-            f"{folder} holds pickled weights ({pickled[0]}), expected *.safetensors: a pickle can run code when opened",
+            f"{folder} holds pickled weights ({pickled[0]}), expected *.safetensors: "
+            "a pickle can run code when opened",
             hint=f"if you trust it, convert it with: {convert}, and copy the tokenizer files",
         )
     raise ArtifactError(f"{folder} holds no weights, expected model.safetensors")

@@ -8,10 +8,10 @@ from typing import Any
 
 from transformers.utils import logging
 
-from speu_cli.artifacts.atomic import atomic_folder
+from speu_cli.artifacts.atomic import atomic_folder, check_output
 from speu_cli.checkpoints.identity import ModelIdentity, identify
-from speu_cli.checkpoints.load import Checkpoint
-from speu_cli.errors import ArtifactError
+from speu_cli.checkpoints.load import Checkpoint, cast
+from speu_cli.errors import ArtifactError, InputError
 
 RECORD_NAME = "speu.json"
 # Weights in any form, and what belongs to a training run and not to the model.
@@ -29,6 +29,22 @@ NOT_COPIED = (
     "trainer_state.json",
     RECORD_NAME,
 )
+
+
+def check_checkpoint_output(target: Path, *, force: bool, inputs: Iterable[str | Path | None] = ()) -> None:
+    """Refuse a folder that could not or must not be written, before any work is done.
+
+    Args:
+        target: Folder to come.
+        force: An existing checkpoint may be replaced; a folder of anything else never is.
+        inputs: What is read; it is not replaced either.
+
+    Raises:
+        InputError: It is there, and is not a checkpoint.
+    """
+    check_output(target, force=force, folder=True, inputs=inputs)
+    if target.is_dir() and any(target.iterdir()) and not (target / "config.json").exists():
+        raise InputError(f"{target} holds something else than a checkpoint: it is not replaced")
 
 
 def write_checkpoint(
@@ -50,10 +66,11 @@ def write_checkpoint(
         force: Replace an existing folder.
         extra: Is given the unfinished folder to add files to. Default: nothing is added.
     """
+    check_checkpoint_output(target, force=force, inputs=[checkpoint.folder])
     computed_in = checkpoint.model.dtype
     with atomic_folder(target, force=force) as folder:
         save_weights(checkpoint, folder)
-        checkpoint.model.to(computed_in)
+        cast(checkpoint.model, computed_in)
         for path in _copied_files(checkpoint.folder):
             shutil.copyfile(path, folder / path.name)
         if extra is not None:
@@ -66,8 +83,9 @@ def write_checkpoint(
 def identify_as_stored(checkpoint: Checkpoint) -> ModelIdentity:
     """Who the model is once it has been written in its stored type and loaded again."""
     model, computed_in = checkpoint.model, checkpoint.model.dtype
-    identity = identify(model.to(checkpoint.stored_dtype).to(computed_in), checkpoint.tokenizer)
-    return identity
+    cast(model, checkpoint.stored_dtype)
+    cast(model, computed_in)
+    return identify(model, checkpoint.tokenizer)
 
 
 def planned_files(checkpoint: Checkpoint, extra: Iterable[str] = ()) -> dict[str, int | None]:
@@ -101,7 +119,8 @@ def save_weights(checkpoint: Checkpoint, folder: Path) -> None:
     verbose = logging.is_progress_bar_enabled()
     logging.disable_progress_bar()
     try:
-        checkpoint.model.to(checkpoint.stored_dtype).save_pretrained(folder)
+        cast(checkpoint.model, checkpoint.stored_dtype)
+        checkpoint.model.save_pretrained(folder)
     finally:
         if verbose:
             logging.enable_progress_bar()

@@ -134,7 +134,10 @@ class _Sets:
 
 
 def _common_settings(folders: Sequence[Path]) -> EncodingSettings | None:
-    """The encoding settings that the models record; models without a record go along.
+    """Find the encoding settings that the models record; models without a record go along.
+
+    Returns:
+        The settings; None if no model records any.
 
     Raises:
         ArtifactError: Two models record different ones.

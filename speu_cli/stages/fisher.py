@@ -76,7 +76,7 @@ def fisher(
         What was computed.
     """
     runtime = runtime or Runtime()
-    check_output(output, force=runtime.force)
+    check_output(output, force=runtime.force, folder=False, inputs=(model, data, holdout, ids, exclude))
     chosen = read_ids(ids) if ids else None
     excluded = read_ids(exclude) if exclude else None
     session = open_session(model, choice or DataChoice(), runtime)

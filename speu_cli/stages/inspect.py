@@ -53,7 +53,7 @@ def inspect(path: Path, *, picture: Path | None = None, force: bool = False) -> 
         ArtifactError: A folder without a record.
     """
     if picture is not None:
-        check_picture(picture, force=force)
+        check_picture(picture, force=force, inputs=[path])
     if path.is_dir():
         record = read_record(path)
         if record is None:
@@ -137,7 +137,10 @@ def _readable(value: object) -> str:
 
 
 def _selected(artifact: Artifact) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
-    """Flags of the selected units by group, from the indices that the file holds.
+    """Unpack the indices that a mask file holds.
+
+    Returns:
+        Flags of the selected units by group.
 
     Raises:
         ArtifactError: An index is outside its group.

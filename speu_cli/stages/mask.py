@@ -87,9 +87,9 @@ def mask(
         raise InputError(
             "a mask for a request needs both --data and --forget, one for any request needs neither"
         )
-    check_output(output, force=runtime.force)
+    check_output(output, force=runtime.force, folder=False, inputs=(model, fisher, data, forget))
     if picture is not None:
-        check_picture(picture, force=runtime.force)
+        check_picture(picture, force=runtime.force, inputs=(model, fisher, data, forget, output))
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     forget_record = None
     if data is not None and forget is not None:

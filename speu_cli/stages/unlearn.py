@@ -5,9 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from speu_cli.artifacts.atomic import check_output
 from speu_cli.artifacts.format import FORMAT_VERSION, library_versions
-from speu_cli.checkpoints.write import identify_as_stored, planned_files, write_checkpoint
+from speu_cli.checkpoints.write import (
+    check_checkpoint_output,
+    identify_as_stored,
+    planned_files,
+    write_checkpoint,
+)
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.files import MaskOrigin, read_mask, write_mask
@@ -126,7 +130,10 @@ def unlearn(
     """
     runtime = runtime or Runtime()
     mask_settings = MaskSettings(sparsity, kinds, curvature, rounds)
-    _check_request(output, mask, method, dry_run=dry_run, force=runtime.force)
+    _check_request(output, mask, method, dry_run=dry_run)
+    if output is not None and not dry_run:
+        inputs = (model, fisher, data, forget, mask)
+        check_checkpoint_output(output, force=runtime.force, inputs=inputs)
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     unseen = target_loss if target_loss is not None else file.unseen_loss
     settings = StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
@@ -179,9 +186,7 @@ def unlearn(
     )
 
 
-def _check_request(
-    output: Path | None, mask: Path | None, method: Method, *, dry_run: bool, force: bool
-) -> None:
+def _check_request(output: Path | None, mask: Path | None, method: Method, *, dry_run: bool) -> None:
     """Refuse what cannot be served, before anything is loaded.
 
     Raises:
@@ -191,11 +196,8 @@ def _check_request(
         raise InputError(f"no method '{method}', expected one of {', '.join(get_args(Method))}")
     if mask is not None and method == "so":
         raise InputError("method 'so' updates every unit, so it takes no --mask", hint="use --method spe-so")
-    if dry_run:
-        return
-    if output is None:
+    if output is None and not dry_run:
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
-    check_output(output, force=force)
 
 
 def _find_rate(session: Session, request: Request, direction: Direction, settings: StepSettings) -> Rate:

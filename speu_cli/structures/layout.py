@@ -122,7 +122,10 @@ def find_layout(model: PreTrainedModel) -> Layout:
 def _find_group(
     modules: dict[str, nn.Module], kind: Kind, layer: int, path: str, paths: UnitPaths, *, count: int | None
 ) -> UnitGroup:
-    """The units of one kind in one layer; without a count every input feature of the output is one.
+    """Find the units of one kind in one layer; without a count every input feature of the output is one.
+
+    Returns:
+        The units.
 
     Raises:
         ArtifactError: A module has another shape than the family file says.

@@ -10,7 +10,6 @@ from transformers import PretrainedConfig
 from speu_cli.data.examples import Example
 from speu_cli.errors import InputError
 
-
 SHOWN_NAMES = 8
 
 
@@ -21,7 +20,10 @@ class Classification:
     score_name = "accuracy"
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
-        """Class indices, int64 ``[n]``; a label is an index or one of the model's label names.
+        """Look labels up; each is a class index or one of the model's label names.
+
+        Returns:
+            Class indices, int64 ``[n]``.
 
         Raises:
             InputError: A label is not one of the model's classes.

@@ -18,7 +18,10 @@ class Regression:
     score_name = "spearman"
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
-        """Targets, float32 ``[n]``.
+        """Check that labels are finite numbers.
+
+        Returns:
+            Targets, float32 ``[n]``.
 
         Raises:
             InputError: A label is not a finite number.

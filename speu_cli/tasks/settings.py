@@ -30,7 +30,10 @@ class EncodingSettings:
 
     @classmethod
     def from_record(cls, record: Record) -> "EncodingSettings":
-        """From JSON values.
+        """Read back what :meth:`to_record` gave.
+
+        Returns:
+            The settings.
 
         Raises:
             ArtifactError: They are not those of encoding settings.
@@ -72,8 +75,9 @@ def merge_choice(choice: DataChoice, recorded: EncodingSettings | None, source: 
     known = recorded.data_choice(split=choice.split)
     for name, asked in asdict(choice).items():
         if asked is not None and asked != getattr(known, name):
+            kept = getattr(known, name) or "none"
             raise ArtifactError(
-                f"--{name.replace('_', '-')} is {asked!r}, but {source} was made with {getattr(known, name) or 'none'!r}",
+                f"--{name.replace('_', '-')} is {asked!r}, but {source} was made with {kept!r}",
                 hint="leave the option out, or compute the statistics again",
             )
     return known
@@ -91,7 +95,10 @@ def without_ids(choice: DataChoice, columns: Columns) -> DataChoice:
 
 
 def settings_of(examples: Examples, task: str, max_length: int) -> EncodingSettings:
-    """The settings that examples are used with.
+    """Settle what examples are used with.
+
+    Returns:
+        The settings to record.
 
     Raises:
         InputError: No token fits.

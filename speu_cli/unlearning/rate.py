@@ -67,7 +67,8 @@ def check_step(loss: float, target: float | None, max_overshoot: float) -> None:
         )
     if target is not None and loss > max_overshoot * target:
         raise UnsafeStepError(
-            f"the step takes the forget loss to {loss:.4g}, more than {max_overshoot:g} times the target {target:.4g}",
+            f"the step takes the forget loss to {loss:.4g}, more than {max_overshoot:g} times "
+            f"the target {target:.4g}",
             hint="use a smaller --rate, or --rate auto; --max-overshoot moves the limit",
         )
 
@@ -106,7 +107,10 @@ def find_rate(
 
 
 def _bracket(trials: _Trials, target: float, start: float) -> tuple[float, float]:
-    """Two rates, one below the target and one at or past it.
+    """Widen from the start until the target is between two rates.
+
+    Returns:
+        A rate whose loss is below the target, and one whose loss is at or past it.
 
     Raises:
         UnsafeStepError: The loss stays on one side of the target.

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import get_args
 
 from speu_cli.errors import InputError
 from speu_cli.unlearning.forget_examples import ForgetExamples
@@ -29,19 +30,14 @@ class StepSettings:
     forget_examples: ForgetExamples
 
     def __post_init__(self) -> None:
+        rate, target = self.rate, self.target_loss
         _require(self.damping >= 0, "--damping", self.damping, "at least 0")
-        _require(self.rate is None or self.rate > 0, "--rate", self.rate, "auto or a number above 0")
-        _require(
-            self.target_loss is None or self.target_loss > 0, "--target-loss", self.target_loss, "above 0"
-        )
+        _require(rate is None or rate > 0, "--rate", rate, "auto or a number above 0")
+        _require(target is None or target > 0, "--target-loss", target, "above 0")
         _require(self.max_overshoot >= 1, "--max-overshoot", self.max_overshoot, "at least 1")
-        _require(
-            self.forget_examples in ("all", "remembered"),
-            "--forget-examples",
-            self.forget_examples,
-            "all or remembered",
-        )
-        if self.target_loss is None and (self.rate is None or self.forget_examples == "remembered"):
+        known = self.forget_examples in get_args(ForgetExamples)
+        _require(known, "--forget-examples", self.forget_examples, "all or remembered")
+        if target is None and (rate is None or self.forget_examples == "remembered"):
             raise InputError(
                 "what unseen examples look like is not known: the statistics were made without a held-out set",
                 hint="compute them with 'speu fisher --holdout', or give --target-loss, "

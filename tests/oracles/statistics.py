@@ -49,8 +49,12 @@ def statistics(model: PreTrainedModel, layout: Layout, task: Task, encoded: Enco
     gradients = example_gradients(model, layout, task, encoded)
     return Statistics(
         count=len(encoded),
-        fisher={name: sum(of_example[name] ** 2 for of_example, _ in gradients) for name in layout.parameters},
+        fisher={
+            name: sum(of_example[name] ** 2 for of_example, _ in gradients) for name in layout.parameters
+        },
         gradient={name: sum(of_example[name] for of_example, _ in gradients) for name in layout.parameters},
         mask_gradient={group.key: sum(m[group.key] for _, m in gradients) for group in layout},
-        mask_fisher={group.key: sum(torch.outer(m[group.key], m[group.key]) for _, m in gradients) for group in layout},
+        mask_fisher={
+            group.key: sum(torch.outer(m[group.key], m[group.key]) for _, m in gradients) for group in layout
+        },
     )

@@ -10,6 +10,8 @@ from torch import Tensor
 
 # How many units in the last place of its terms a sum over positions may be off.
 ROUNDING = 64
+# Entries of a weight that are worked on at a time: product and sum then stay in the processor's cache.
+TILE = 1 << 17
 
 
 def sum_weight_gradients(inputs: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor]:
@@ -28,11 +30,18 @@ def sum_weight_gradients(inputs: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor
         # One position: G_n = δ ⊗ a, so Σ_n G_n² = Σ_n δ² ⊗ a², a product of two matrices.
         return (delta**2).T @ a**2, delta.T @ a
     squares = inputs.new_zeros(deltas.shape[-1], inputs.shape[-1])
-    product = torch.empty_like(squares)
-    for a, delta in zip(inputs, deltas, strict=True):
-        torch.mm(delta.T, a, out=product)
-        squares.addcmul_(product, product)
+    height = max(1, TILE // inputs.shape[-1])
+    for tile, delta in zip(squares.split(height), deltas.transpose(1, 2).split(height, dim=1), strict=True):
+        _add_squares(tile, inputs, delta.contiguous())
     return squares, deltas.flatten(0, 1).T @ inputs.flatten(0, 1)
+
+
+def _add_squares(squares: Tensor, inputs: Tensor, deltas: Tensor) -> None:
+    """Add Σ_n (δ_n a_n)² to ``[rows, in]``, example by example; a is ``[n, t, in]``, δ ``[n, rows, t]``."""
+    product = torch.empty_like(squares)
+    for delta, a in zip(deltas.unbind(), inputs.unbind(), strict=True):
+        torch.mm(delta, a, out=product)
+        squares.addcmul_(product, product)
 
 
 def sum_bias_gradients(deltas: Tensor) -> tuple[Tensor, Tensor]:
@@ -49,14 +58,17 @@ def sum_bias_gradients(deltas: Tensor) -> tuple[Tensor, Tensor]:
         Both sums, ``[out]``.
     """
     gradients, sizes = deltas.sum(1), deltas.abs().sum(1)
-    gradients = torch.where(gradients.abs() > ROUNDING * torch.finfo(deltas.dtype).eps * sizes, gradients, 0.0)
+    gradients = torch.where(
+        gradients.abs() > ROUNDING * torch.finfo(deltas.dtype).eps * sizes, gradients, 0.0
+    )
     return (gradients**2).sum(0), gradients.sum(0)
 
 
 def _single_positions(inputs: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor] | None:
-    """A and δ at the one position of each example where δ is not zero; None if an example has more.
+    """Find the one position of each example where δ is not zero, as where a model reads one position.
 
-    The last layer of a model that reads one position only is like this.
+    Returns:
+        a ``[n, in]`` and δ ``[n, out]`` at these positions; None if an example has more of them.
     """
     if int(deltas[0].any(-1).sum()) > 1:
         return None

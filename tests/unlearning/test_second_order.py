@@ -1,0 +1,152 @@
+"""The step against closed forms, and the laws of masks."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from laws import Case, make_case
+from oracles import statistics as oracle
+from tiny import FAMILIES
+from torch import nn
+
+from speu_cli.statistics.collector import collect
+from speu_cli.statistics.sums import Statistics
+from speu_cli.structures.layout import Layout, Slice, UnitGroup
+from speu_cli.structures.mask import Mask
+from speu_cli.unlearning.second_order import second_order_direction
+
+FORGET, SIZE = range(4), 17
+
+
+def of_case(case: Case) -> tuple[Statistics, Statistics]:
+    """S(D_f) and S(D_r)."""
+    full, forget = (
+        collect(case.model, case.layout, case.task, case.encoded.select(part), batch_tokens=100).statistics
+        for part in (range(SIZE), FORGET)
+    )
+    return forget, full - forget
+
+
+def half_mask(layout: Layout) -> Mask:
+    """Every other unit."""
+    return Mask(layout, {group.key: torch.arange(group.count) % 2 == 0 for group in layout})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+def test_is_eq_10_from_per_example_gradients(family: str, damping: float, tmp_path: Path) -> None:
+    case = make_case(tmp_path, family, count=SIZE)
+    forget, remaining = of_case(case)
+    mask = half_mask(case.layout)
+    direction = second_order_direction(forget, remaining, mask, damping=damping)
+    gradients = [
+        of_example
+        for of_example, _ in oracle.example_gradients(case.model, case.layout, case.task, case.encoded)
+    ]
+    for name, (group, part) in case.layout.parameters.items():
+        if name.endswith(("key.bias", "k_lin.bias")):  # has no gradient, only rounding noise
+            continue
+        g = sum(gradients[x][name] for x in FORGET)
+        curvature = sum(gradients[x][name] ** 2 for x in range(SIZE) if x not in FORGET) / (
+            SIZE - len(FORGET)
+        )
+        expected = g / (curvature + damping * curvature.mean())
+        units = mask.selected[group.key].repeat_interleave(part.width)
+        selected = expected[units] if part.axis == 0 else expected[:, units]
+        found = direction.steps[name].values
+        assert found.shape == selected.shape
+        assert torch.allclose(found, torch.where(selected.isfinite(), selected, 0.0), rtol=1e-6)
+
+
+def test_on_a_quadratic_the_newton_step_lands_on_the_retrained_optimum() -> None:
+    """ℓ_x = ½ Σ_j h_xj (θ_j − t_xj)²: curvature Σ_x h_x, and θ* minimises the sum."""
+    draw = torch.Generator().manual_seed(0)
+    h = torch.rand(12, 6, generator=draw, dtype=torch.float64) + 0.1
+    t = torch.randn(12, 6, generator=draw, dtype=torch.float64)
+
+    def optimum(rows: slice) -> torch.Tensor:
+        return (h[rows] * t[rows]).sum(0) / h[rows].sum(0)
+
+    model = nn.Linear(1, 6, dtype=torch.float64).requires_grad_(False)
+    model.bias.copy_(optimum(slice(None)))
+    layout = Layout((UnitGroup("filters", 0, 6, (Slice("bias", 0, 1),), "out"),))
+    nothing: dict[str, torch.Tensor] = {}
+    forget = Statistics(2, nothing, {"bias": (h[:2] * (model.bias - t[:2])).sum(0)}, nothing, nothing)
+    remaining = Statistics(10, {"bias": h[2:].sum(0)}, nothing, nothing, nothing)
+    second_order_direction(forget, remaining, Mask.ones(layout), damping=0).apply(model, 1 / remaining.count)
+    assert torch.allclose(model.bias, optimum(slice(2, None)), rtol=1e-12)
+
+
+def test_on_a_logistic_model_the_step_is_the_closed_form() -> None:
+    """p = σ(θ_j) for an example of group j: gradient p − y, and squares that depend on labels alone."""
+    theta = torch.tensor([0.3, -1.2, 2.0], dtype=torch.float64)
+    groups = torch.tensor([0, 0, 0, 1, 1, 2, 2, 2, 2])
+    labels = torch.tensor([1.0, 0, 1, 0, 1, 1, 1, 0, 1], dtype=torch.float64)
+    rows = torch.zeros(9, 3, dtype=torch.float64)
+    rows[torch.arange(9), groups] = torch.sigmoid(theta)[groups] - labels
+    nothing: dict[str, torch.Tensor] = {}
+    forget = Statistics(2, nothing, {"bias": rows[[0, 5]].sum(0)}, nothing, nothing)
+    rest = rows[[1, 2, 3, 4, 6, 7, 8]]
+    remaining = Statistics(7, {"bias": (rest**2).sum(0)}, nothing, nothing, nothing)
+    layout = Layout((UnitGroup("filters", 0, 3, (Slice("bias", 0, 1),), "out"),))
+    model = nn.Linear(1, 3, dtype=torch.float64).requires_grad_(False)
+    model.bias.copy_(theta)
+    second_order_direction(forget, remaining, Mask.ones(layout), damping=0.5).apply(model, 0.25)
+    p = torch.sigmoid(theta)
+    g = torch.stack([p[0] - 1, torch.tensor(0.0), p[2] - 1])
+    curvature = (
+        torch.stack(
+            [(p[0] ** 2 + (1 - p[0]) ** 2), p[1] ** 2 + (1 - p[1]) ** 2, 2 * (1 - p[2]) ** 2 + p[2] ** 2]
+        )
+        / 7
+    )
+    assert torch.allclose(model.bias, theta + 0.25 * g / (curvature + 0.5 * curvature.mean()), rtol=1e-12)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_outside_the_mask_nothing_moves_and_inside_it_does(family: str, tmp_path: Path) -> None:
+    case = make_case(tmp_path, family, count=SIZE, dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
+    mask = half_mask(case.layout)
+    second_order_direction(*of_case(case), mask, damping=0.1).apply(case.model, 1e-4)
+    for name, parameter in case.model.named_parameters():
+        may_change = torch.zeros_like(parameter, dtype=torch.bool)
+        if name in case.layout.parameters:
+            group, part = case.layout.parameters[name]
+            units = mask.selected[group.key].repeat_interleave(part.width)
+            may_change = (units if part.axis == 0 else units[None]).reshape(
+                -1, *[1] * (parameter.ndim - 1 - part.axis)
+            )
+            may_change = may_change.expand_as(parameter) if part.axis == 0 else units.expand_as(parameter)
+        changed = parameter != before[name]
+        assert not (changed & ~may_change).any()
+        if name in case.layout.parameters and not name.endswith(("key.bias", "k_lin.bias")):
+            assert changed.any()
+
+
+def test_an_empty_mask_changes_nothing_and_a_mask_of_ones_every_slice(tmp_path: Path) -> None:
+    case = make_case(tmp_path, count=SIZE, dtype=torch.float32)
+    statistics = of_case(case)
+    assert second_order_direction(*statistics, Mask.zeros(case.layout), damping=0.1).steps == {}
+    everything = second_order_direction(*statistics, Mask.ones(case.layout), damping=0.1)
+    assert everything.size == sum(case.model.get_parameter(name).numel() for name in case.layout.parameters)
+
+
+def test_a_trial_puts_the_very_bits_back(tmp_path: Path) -> None:
+    case = make_case(tmp_path, count=SIZE, dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
+    direction = second_order_direction(*of_case(case), half_mask(case.layout), damping=0.1)
+    with pytest.raises(KeyboardInterrupt), direction.applied(case.model, 1e-3):
+        name = next(iter(direction.steps))
+        assert not torch.equal(case.model.get_parameter(name), before[name])
+        raise KeyboardInterrupt
+    assert all(torch.equal(parameter, before[name]) for name, parameter in case.model.named_parameters())
+
+
+def test_no_curvature_and_no_damping_is_no_step_rather_than_infinity() -> None:
+    layout = Layout((UnitGroup("filters", 0, 2, (Slice("bias", 0, 1),), "out"),))
+    nothing: dict[str, torch.Tensor] = {}
+    forget = Statistics(1, nothing, {"bias": torch.tensor([1.0, 1.0])}, nothing, nothing)
+    remaining = Statistics(1, {"bias": torch.tensor([0.0, 2.0])}, nothing, nothing, nothing)
+    direction = second_order_direction(forget, remaining, Mask.ones(layout), damping=0)
+    assert direction.steps["bias"].values.tolist() == [0.0, 0.5]

@@ -5,11 +5,11 @@ place by one rename, and the folder's entry is flushed too. A kill at any moment
 or the new one. One writer at a time: a lock beside the target.
 """
 
-import glob
 import os
+import re
 import shutil
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,33 +18,68 @@ from filelock import FileLock, Timeout
 from speu_cli.errors import InputError, LockedError, OutputExistsError, ResourceError
 
 
-def check_output(target: Path, *, force: bool) -> None:
+def check_output(
+    target: Path, *, force: bool, folder: bool | None = None, inputs: Iterable[str | Path | None] = ()
+) -> None:
     """Refuse an output that could not or must not be written, before any work is done.
 
     Args:
         target: File or folder to come.
         force: An existing one may be replaced.
+        folder: Whether a folder or a file is to come. Default: either.
+        inputs: What is read; even with ``force`` it is not replaced. None is skipped.
 
     Raises:
         OutputExistsError: It is there, and ``force`` was not given.
-        InputError: Its folder is missing, or it is neither a regular file nor a folder.
+        InputError: Its folder is missing, it is something else than what is to come, or it is an input.
         ResourceError: Its folder is not writable.
     """
-    target = target.resolve()
-    if not target.parent.is_dir():
-        raise InputError(
-            f"no folder {target.parent} to write {target.name} into", hint="make it first: mkdir -p"
-        )
-    if not os.access(target.parent, os.W_OK):
-        raise ResourceError(f"no permission to write into {target.parent}")
-    if os.path.lexists(target):
-        mode = target.lstat().st_mode
-        if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
-            raise InputError(f"output {target} is neither a regular file nor a folder")
-        if not force:
-            raise OutputExistsError(
-                f"output exists: {target}", hint="choose another, or replace it with --force"
+    try:
+        place = target.resolve()
+        if not place.parent.is_dir():
+            raise InputError(
+                f"no folder {place.parent} to write {place.name} into", hint="make it first: mkdir -p"
             )
+        mode = _mode(target)
+        _mode(_temporary(place))
+    except PermissionError as error:
+        raise ResourceError(f"no permission to write {target}") from error
+    except (OSError, RuntimeError, ValueError) as error:  # a loop of links, a name that is too long, `/`
+        raise InputError(f"output {target} cannot be written: {error}") from error
+    for source in inputs:
+        if source is None:
+            continue
+        read = Path(source).resolve()
+        if place == read or place in read.parents:
+            raise InputError(f"output {target} would replace the input {source}", hint="choose another")
+    if not os.access(place.parent, os.W_OK):
+        raise ResourceError(f"no permission to write into {place.parent}")
+    if mode is not None:
+        _check_existing(target, mode, force=force, folder=folder)
+
+
+def _mode(path: Path) -> int | None:
+    """Type and permissions of what a path leads to; None if there is nothing."""
+    try:
+        return path.stat().st_mode
+    except FileNotFoundError:
+        return None
+
+
+def _check_existing(target: Path, mode: int, *, force: bool, folder: bool | None) -> None:
+    """Refuse to replace what is there.
+
+    Raises:
+        OutputExistsError: ``force`` was not given.
+        InputError: It is something else than what is to come.
+    """
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode)):
+        raise InputError(f"output {target} is neither a regular file nor a folder")
+    if folder is not None and folder != stat.S_ISDIR(mode):
+        found, expected = ("a file", "a folder") if folder else ("a folder", "a file")
+        raise InputError(f"output {target} is {found}, expected {expected}")
+    if not force:
+        raise OutputExistsError(f"output exists: {target}", hint="choose another, or replace it with --force")
 
 
 @contextmanager
@@ -57,14 +92,9 @@ def atomic_file(target: Path, *, force: bool = False) -> Iterator[Path]:
 
     Yields:
         A path in the same folder.
-
-    Raises:
-        InputError: The target is a folder.
     """
+    check_output(target, force=force, folder=False)
     target = target.resolve()
-    check_output(target, force=force)
-    if target.is_dir():
-        raise InputError(f"output {target} is a folder, expected a file")
     with _locked(target):
         temporary = _temporary(target)
         try:
@@ -72,7 +102,7 @@ def atomic_file(target: Path, *, force: bool = False) -> Iterator[Path]:
             mode = stat.S_IMODE(target.stat().st_mode) if target.is_file() else _new_file_mode()
             os.chmod(temporary, mode)
             _flush(temporary)
-            check_output(target, force=force)
+            check_output(target, force=force, folder=False)
             os.replace(temporary, target)
             _flush(target.parent)
         finally:
@@ -89,14 +119,9 @@ def atomic_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
 
     Yields:
         An empty folder beside the target.
-
-    Raises:
-        InputError: The target is a file.
     """
+    check_output(target, force=force, folder=True)
     target = target.resolve()
-    check_output(target, force=force)
-    if target.is_file():
-        raise InputError(f"output {target} is a file, expected a folder")
     with _locked(target):
         temporary = _temporary(target)
         aside = temporary.with_suffix(".old")
@@ -108,7 +133,7 @@ def atomic_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
                     os.chmod(path, _new_file_mode())
                 _flush(path)
             _flush(temporary)
-            check_output(target, force=force)
+            check_output(target, force=force, folder=True)
             if target.exists():
                 os.rename(target, aside)
             os.rename(temporary, target)
@@ -139,14 +164,12 @@ def _locked(target: Path) -> Iterator[None]:
 
 def _mend(target: Path) -> None:
     """Put back a folder that a killed run had moved aside, and sweep temporary paths away."""
-    hidden = f".{glob.escape(target.name)}.*"
-    for aside in target.parent.glob(f"{hidden}.old"):
-        if target.exists():
-            shutil.rmtree(aside, ignore_errors=True)
-        else:
-            os.rename(aside, target)
-    for leftover in target.parent.glob(f"{hidden}.tmp"):
-        if leftover.is_dir():
+    # By the whole name: the leftovers of `model` are not those of `model.v2`, which another run may write.
+    ours = re.compile(rf"\.{re.escape(target.name)}\.\d+\.(tmp|old)")
+    for leftover in [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]:
+        if leftover.suffix == ".old" and not target.exists():
+            os.rename(leftover, target)
+        elif leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)

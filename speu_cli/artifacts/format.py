@@ -32,9 +32,7 @@ class CorruptArtifactError(ArtifactError):
     """The file's bytes are not those that were written."""
 
     def __init__(self, path: Path, why: str) -> None:
-        super().__init__(
-            f"{path} is corrupt: {why}", hint="restore it from a copy, or compute it again"
-        )
+        super().__init__(f"{path} is corrupt: {why}", hint="restore it from a copy, or compute it again")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """A picture of a mask: layers × heads, and the number of selected filters in each layer."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +13,20 @@ Flags = npt.NDArray[np.bool_]
 COLOR = "#2f6f9f"
 
 
-def check_picture(target: Path, *, force: bool) -> None:
+def check_picture(target: Path, *, force: bool, inputs: Iterable[str | Path | None] = ()) -> None:
     """Refuse a picture that could not be written.
 
     Args:
         target: File to write.
         force: Replace an existing file.
+        inputs: What is read, or written beside it; it is not replaced.
 
     Raises:
         InputError: Its name does not end in ``.png``.
     """
     if target.suffix.lower() != ".png":
         raise InputError(f"picture is {target}, expected a name that ends in .png")
-    check_output(target, force=force)
+    check_output(target, force=force, folder=False, inputs=inputs)
 
 
 def draw_mask(selected: Mapping[str, Flags], target: Path, *, force: bool) -> None:

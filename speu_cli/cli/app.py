@@ -20,8 +20,8 @@ _LIBRARIES = ("torch", "transformers", "safetensors")
 _EPILOG = """\b
 Exit codes:
   0 done, 1 a --require of eval not met, 2 wrong options, rows or ids, 4 a file is corrupt or does not
-  fit, 5 the output exists, 6 another run writes it, 7 out of disk, memory or permission, 8 no safe step,
-  70 a bug, 130 interrupted, 141 the reader of the output has gone, 143 terminated.
+  fit, 5 the output exists, 6 another run writes it, 7 out of disk or memory, no permission or no such
+  device, 8 no safe step, 70 a bug, 130 interrupted, 141 the reader of the output has gone, 143 terminated.
 
 \b
 Environment:

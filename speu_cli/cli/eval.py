@@ -1,7 +1,9 @@
 """``speu eval``: what a model still knows, beside the original and the retrained one."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from speu_cli.cli import values
 from speu_cli.cli.options import (
@@ -15,7 +17,13 @@ from speu_cli.cli.options import (
     of_input,
     of_method,
     of_output,
+    refuse_two_readers_of_stdin,
 )
+from speu_cli.cli.output import Output
+from speu_cli.cli.wording import duration, size
+
+if TYPE_CHECKING:
+    from speu_cli.stages.evaluate import EvaluateResult
 
 EXAMPLES = """
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/
@@ -38,6 +46,14 @@ def evaluate(
     reference: Annotated[
         Path | None,
         of_input("--reference", metavar="MODEL", help="A model retrained without the examples, to compare."),
+    ] = None,
+    exclude: Annotated[
+        str | None,
+        of_input(
+            "--exclude",
+            metavar="IDS",
+            help="Ids of rows of the data that the model was not trained on; - reads standard input.",
+        ),
     ] = None,
     choice: DataOptions,
     max_remaining: Annotated[
@@ -62,6 +78,7 @@ def evaluate(
     run: RunOptions,
 ) -> None:
     """Measure what a model still knows of the forgotten, the remaining and the test examples."""
+    refuse_two_readers_of_stdin(forget=forget, exclude=exclude)
     out = show.output()
     with out.working(data, test) as progress:
         from speu_cli.stages.evaluate import evaluate as stage
@@ -73,10 +90,45 @@ def evaluate(
             test,
             original=original,
             reference=reference,
+            exclude=exclude,
             max_remaining=max_remaining,
             seed=seed,
             require=require or (),
             choice=choice.choice(),
             runtime=run.runtime(progress),
         )
-    out.result(result)
+    _show(out, result)
+    _fail_unless(result.passed)
+
+
+def _show(out: Output, result: "EvaluateResult") -> None:
+    """Print what was measured, and what became of the requirements."""
+    if out.json:
+        out.json_object({"passed": result.passed, **vars(result)})
+        return
+    from speu_cli.evaluation.table import table
+
+    measured = table(result.model, original=result.original, reference=result.reference, gaps=result.gaps)
+    out.table(measured.header, measured.rows)
+    print()
+    out.facts(
+        {
+            "forget examples": result.forget_examples,
+            "remaining examples": result.remaining_examples,
+            "test examples": result.test_examples,
+            "time": duration(result.seconds),
+            "peak memory": size(result.peak_memory_bytes),
+        }
+    )
+    for gate in result.gates:
+        print(f"{'met' if gate.passed else 'NOT MET':<7}  {gate.expression}: {gate.reason}")
+
+
+def _fail_unless(passed: bool) -> None:
+    """End with code 1 when a requirement is not met.
+
+    Raises:
+        typer.Exit: A requirement is not met.
+    """
+    if not passed:
+        raise typer.Exit(1)

@@ -1,6 +1,7 @@
 """From an exception to what the user reads and the exit code that scripts see."""
 
 import errno
+import re
 import sys
 from dataclasses import dataclass
 
@@ -109,7 +110,8 @@ def _of_resource(error: BaseException) -> Failure | None:
 
 def _is_safetensors_no_space(error: BaseException, text: str) -> bool:
     """Tell whether safetensors ran out of disk: its error is no OSError and has no number."""
-    return type(error).__name__ == "SafetensorError" and f"os error {errno.ENOSPC}" in text
+    number = re.search(r"os error (\d+)", text)
+    return type(error).__name__ == "SafetensorError" and number is not None and int(number[1]) in _NO_SPACE
 
 
 def _is_out_of_memory(error: BaseException, text: str) -> bool:

@@ -1,6 +1,6 @@
 """``speu fisher``: the statistics of the training examples."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli import values
 from speu_cli.cli.options import (
@@ -15,6 +15,11 @@ from speu_cli.cli.options import (
     of_input,
     refuse_two_readers_of_stdin,
 )
+from speu_cli.cli.output import Output
+from speu_cli.cli.wording import duration, part_of, size
+
+if TYPE_CHECKING:
+    from speu_cli.stages.fisher import FisherResult
 
 EXAMPLES = """
   speu fisher model/ --data train.jsonl --holdout dev.jsonl -o fisher.safetensors
@@ -78,4 +83,27 @@ def fisher(
             choice=choice.choice(),
             runtime=run.runtime(progress, force=force),
         )
-    out.result(result)
+    _show(out, result)
+
+
+def _show(out: Output, result: "FisherResult") -> None:
+    """Print what was computed."""
+    if out.json:
+        out.json_object(result)
+        return
+    sampled = result.used < result.examples
+    out.facts(
+        {
+            "output": result.output,
+            "size": size(result.bytes),
+            "examples": part_of(result.used, result.examples) if sampled else result.examples,
+            "tokens": result.tokens,
+            "mean loss": result.mean_loss,
+            "held-out examples": result.holdout_examples,
+            "held-out loss": result.unseen_loss,
+            "time": duration(result.seconds),
+            "sha256": result.sha256,
+        }
+    )
+    if result.unseen_loss is None:
+        out.note("without --holdout a request will need --target-loss to know what unseen looks like")

@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
-from speu_cli.cli.options import PictureOption, ShowOptions, argument
+from speu_cli.cli.options import ForceOption, PictureOption, ShowOptions, argument
 
 EXAMPLES = """
   speu inspect fisher.safetensors
@@ -15,6 +15,7 @@ def inspect(
     *,
     path: Annotated[Path, argument(metavar="FILE", help="Statistics, a mask, or a checkpoint folder.")],
     picture: PictureOption = None,
+    force: ForceOption = False,
     show: ShowOptions,
 ) -> None:
     """Show what is in a statistics file, a mask or an unlearned checkpoint."""
@@ -22,5 +23,8 @@ def inspect(
     with out.working():
         from speu_cli.stages.inspect import inspect as stage
 
-        result = stage(path, picture=picture)
-    out.result(result)
+        result = stage(path, picture=picture, force=force)
+    if out.json:
+        out.json_object(result)
+        return
+    out.facts({"path": result.path, **dict(result.summary), "picture": result.picture})

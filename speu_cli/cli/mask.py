@@ -1,6 +1,6 @@
 """``speu mask``: which heads and filters may change."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli.options import (
     CurvatureOption,
@@ -8,6 +8,7 @@ from speu_cli.cli.options import (
     FileOutput,
     FisherOption,
     ForceOption,
+    ForgetExamplesOption,
     KindsOption,
     ModelArgument,
     PictureOption,
@@ -15,8 +16,14 @@ from speu_cli.cli.options import (
     RunOptions,
     ShowOptions,
     SparsityOption,
+    TargetLossOption,
     of_input,
 )
+from speu_cli.cli.output import Output
+from speu_cli.cli.wording import as_text, part_of
+
+if TYPE_CHECKING:
+    from speu_cli.stages.mask import MaskResult
 
 EXAMPLES = """
   speu mask model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o mask.safetensors
@@ -46,6 +53,8 @@ def mask(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
+    forget_examples: ForgetExamplesOption = "remembered",
+    target_loss: TargetLossOption = None,
     output: FileOutput,
     picture: PictureOption = None,
     force: ForceOption = False,
@@ -67,8 +76,30 @@ def mask(
             kinds=kinds,
             curvature=curvature,
             rounds=rounds,
+            forget_examples=forget_examples,
+            target_loss=target_loss,
             picture=picture,
             choice=choice.choice(),
             runtime=run.runtime(progress, force=force),
         )
-    out.result(result)
+    _show(out, result)
+
+
+def _show(out: Output, result: "MaskResult") -> None:
+    """Print what was selected."""
+    if out.json:
+        out.json_object(result)
+        return
+    before, after = as_text(result.objective_before), as_text(result.objective_after)
+    out.facts(
+        {
+            "output": result.output,
+            "picture": result.picture,
+            "made for": "any request"
+            if result.forget_examples is None
+            else f"{result.forget_examples:,} forget examples",
+            **{kind: part_of(*counts) for kind, counts in result.selected.items()},
+            "objective": f"{before} -> {after} ({result.swaps:,} swaps)",
+            "sha256": result.sha256,
+        }
+    )

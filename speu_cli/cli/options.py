@@ -30,7 +30,6 @@ Kinds = Literal["heads", "filters", "both"]
 Curvature = Literal["total", "mean"]
 Method = Literal["spe-so", "so"]
 ForgetExamples = Literal["all", "remembered"]
-Device = Literal["cpu", "cuda", "mps"]
 
 ModelArgument = Annotated[
     Path, argument(metavar="MODEL", help="Checkpoint folder: config, tokenizer, safetensors weights.")
@@ -64,6 +63,24 @@ PictureOption = Annotated[
 ]
 SeedOption = Annotated[
     int, of_method("--seed", metavar="N", parser=values.whole(least=0), help="Seed of the random choices.")
+]
+
+ForgetExamplesOption = Annotated[
+    ForgetExamples,
+    of_method(
+        "--forget-examples",
+        help="Which of the examples to forget count: all, or those whose loss is below that of unseen ones.",
+    ),
+]
+TargetLossOption = Annotated[
+    float | None,
+    of_method(
+        "--target-loss",
+        metavar="X",
+        parser=values.real(above=0),
+        show_default="that of the held-out examples",
+        help="Mean loss of unseen examples, where the forgotten ones should end.",
+    ),
 ]
 
 SparsityOption = Annotated[
@@ -141,9 +158,16 @@ class DataOptions:
 class RunOptions:
     """Where and how a command computes."""
 
-    device: Annotated[Device, of_runtime("--device", envvar="SPEU_DEVICE", help="Where the model runs.")] = (
-        "cpu"
-    )
+    device: Annotated[
+        str,
+        of_runtime(
+            "--device",
+            metavar="cpu|cuda[:N]|mps",
+            envvar="SPEU_DEVICE",
+            parser=values.device,
+            help="Where the model runs.",
+        ),
+    ] = "cpu"
     batch_tokens: Annotated[
         int,
         of_runtime(

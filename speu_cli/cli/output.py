@@ -11,6 +11,7 @@ from pathlib import PurePath
 from typing import TextIO
 
 from speu_cli.cli.progress import progress_on
+from speu_cli.cli.wording import as_text
 from speu_cli.cli.working import quiet_libraries, running_time, stdout_kept_clean
 from speu_cli.progress import Progress, Silent
 
@@ -48,30 +49,25 @@ class Output:
             yield progress
         self.detail(elapsed())
 
-    def result(self, result: object) -> None:
-        """Print a result: one JSON object if asked for, else its fields, one a line."""
-        if self.json:
-            self.json_object(result)
-        else:
-            self.facts(_flat(as_json(result)))
-
     def json_object(self, result: object) -> None:
         """Print a result as one JSON object on one line: strict JSON, sorted keys, null for nan."""
         print(dumps(as_json(result), sort_keys=True, allow_nan=False), file=sys.stdout)
 
     def facts(self, facts: Mapping[str, object]) -> None:
-        """Print named values, one a line; those that are None are left out."""
-        shown = {name: as_text(value) for name, value in facts.items() if value is not None}
+        """Print named values, one a line, a list as several; those that are None are left out."""
+        shown = {name: value for name, value in facts.items() if value is not None}
         width = max(map(len, shown), default=0)
-        for name, text in shown.items():
-            print(f"{name:<{width}}  {text}", file=sys.stdout)
+        for name, value in shown.items():
+            items = value if isinstance(value, list) else [value]
+            for place, item in enumerate(items):
+                print(f"{name if place == 0 else '':<{width}}  {as_text(item)}", file=sys.stdout)
 
     def table(self, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """Print a table: the first column to the left, the others to the right.
 
         Args:
             columns: The headings.
-            rows: The cells, as many a row as there are headings; None leaves a cell empty.
+            rows: The cells, as many a row as there are headings.
         """
         from rich.console import Console
         from rich.table import Table
@@ -81,9 +77,13 @@ class Output:
         for place, name in enumerate(columns):
             table.add_column(Text(name), justify="right" if place else "left", no_wrap=True)
         for row in rows:
-            table.add_row(*(Text("" if cell is None else as_text(cell)) for cell in row))
+            table.add_row(*(Text(as_text(cell)) for cell in row))
         width = None if sys.stdout.isatty() else _PLAIN_WIDTH
-        Console(file=sys.stdout, width=width, markup=False, highlight=False).print(table)
+        console = Console(file=sys.stdout, width=width, markup=False, highlight=False, color_system=None)
+        with console.capture() as captured:
+            console.print(table)
+        for line in captured.get().splitlines():
+            print(line.rstrip(), file=sys.stdout)
 
     def note(self, message: str) -> None:
         """Tell something worth knowing, unless quiet."""
@@ -103,31 +103,6 @@ class Output:
 def _say(message: str, stream: TextIO) -> None:
     """Print one line under the name of the program."""
     print(f"speu: {message}", file=stream)
-
-
-def _flat(value: object, prefix: str = "") -> dict[str, object]:
-    """Return nested objects as one, with names such as ``outer.inner`` and spaces for underscores."""
-    if not isinstance(value, Mapping):
-        return {prefix.rstrip("."): value}
-    flat: dict[str, object] = {}
-    for key, item in value.items():
-        flat |= _flat(item, f"{prefix}{key}.")
-    return {name.replace("_", " "): item for name, item in flat.items()}
-
-
-def as_text(value: object) -> str:
-    """Return a value as a person reads it: four digits of a number, thousands apart, items in a row."""
-    match value:
-        case bool():
-            return "yes" if value else "no"
-        case int():
-            return f"{value:,}"
-        case float():
-            return f"{value:.4g}" if math.isfinite(value) else "n/a"
-        case list() | tuple():
-            return ", ".join(as_text(item) for item in value)
-        case _:
-            return str(value)
 
 
 def as_json(value: object) -> object:

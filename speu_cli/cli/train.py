@@ -1,7 +1,7 @@
 """``speu train``: the original model, or one retrained without some examples."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli import values
 from speu_cli.cli.options import (
@@ -16,6 +16,11 @@ from speu_cli.cli.options import (
     of_input,
     of_method,
 )
+from speu_cli.cli.output import Output
+from speu_cli.cli.wording import duration
+
+if TYPE_CHECKING:
+    from speu_cli.stages.train import TrainResult
 
 EXAMPLES = """
   speu train base/ --data train.jsonl -o model/
@@ -85,4 +90,24 @@ def train(
             choice=choice.choice(),
             runtime=run.runtime(progress, force=force),
         )
-    out.result(result)
+    _show(out, result)
+
+
+def _show(out: Output, result: "TrainResult") -> None:
+    """Print what was trained."""
+    if out.json:
+        out.json_object(result)
+        return
+    out.facts(
+        {
+            "output": result.output,
+            "task": result.task,
+            "labels": result.labels,
+            "examples": result.examples,
+            "left out": result.excluded,
+            "epochs": result.epochs,
+            "steps": result.steps,
+            "mean loss": result.mean_loss,
+            "time": duration(result.seconds),
+        }
+    )

@@ -1,7 +1,7 @@
 """``speu unlearn``: forget, and write the new checkpoint beside the old."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli import values
 from speu_cli.cli.options import (
@@ -10,7 +10,7 @@ from speu_cli.cli.options import (
     DataOptions,
     FisherOption,
     ForceOption,
-    ForgetExamples,
+    ForgetExamplesOption,
     ForgetOption,
     KindsOption,
     Method,
@@ -19,11 +19,17 @@ from speu_cli.cli.options import (
     RunOptions,
     ShowOptions,
     SparsityOption,
+    TargetLossOption,
     of_input,
     of_method,
     of_output,
 )
+from speu_cli.cli.output import Output
+from speu_cli.cli.wording import as_text, duration, part_of, size
 from speu_cli.errors import InputError
+
+if TYPE_CHECKING:
+    from speu_cli.stages.unlearn import UnlearnResult
 
 EXAMPLES = """
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o unlearned/
@@ -64,16 +70,7 @@ def unlearn(
             help="Learning rate; auto searches for the one at which the forgotten examples look unseen.",
         ),
     ] = None,
-    target_loss: Annotated[
-        float | None,
-        of_method(
-            "--target-loss",
-            metavar="X",
-            parser=values.real(above=0),
-            show_default="that of the held-out examples",
-            help="Mean loss of the forgotten examples that auto aims at.",
-        ),
-    ] = None,
+    target_loss: TargetLossOption = None,
     max_overshoot: Annotated[
         float,
         of_method(
@@ -88,14 +85,11 @@ def unlearn(
         of_method(
             "--damping",
             metavar="X",
-            parser=values.real(above=0),
-            help="Added to the curvature of the remaining examples before it divides.",
+            parser=values.real(least=0),
+            help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature.",
         ),
     ] = 0.1,
-    forget_examples: Annotated[
-        ForgetExamples,
-        of_method("--forget-examples", help="Which of the examples to forget shape the step."),
-    ] = "remembered",
+    forget_examples: ForgetExamplesOption = "remembered",
     output: Annotated[
         Path | None,
         of_output("--output", "-o", metavar="FOLDER", help="The new checkpoint; required unless --dry-run."),
@@ -138,7 +132,7 @@ def unlearn(
             choice=choice.choice(),
             runtime=run.runtime(progress, force=force),
         )
-    out.result(result)
+    _show(out, result)
 
 
 def _refuse_no_output(output: Path | None, *, dry_run: bool) -> None:
@@ -149,3 +143,30 @@ def _refuse_no_output(output: Path | None, *, dry_run: bool) -> None:
     """
     if output is None and not dry_run:
         raise InputError("missing option '--output'", hint="give -o FOLDER, or --dry-run to write nothing")
+
+
+def _show(out: Output, result: "UnlearnResult") -> None:
+    """Print what was done, or would be."""
+    if result.note is not None:
+        out.note(result.note)
+    if out.json:
+        out.json_object(result)
+        return
+    target = "" if result.target_loss is None else f" (target {as_text(result.target_loss)})"
+    facts: dict[str, object] = {
+        "output": "nothing, this was a dry run" if result.dry_run else result.output,
+        "method": result.method,
+        "forget examples": f"{result.forget_examples:,}, {result.examples_in_step:,} of them in the step",
+        "remaining examples": result.remaining_examples,
+        "forget loss": f"{as_text(result.loss_before)} -> {as_text(result.loss_after)}{target}",
+        "rate": f"{as_text(result.rate)} (of {result.rate_trials} tried)",
+    }
+    facts |= {kind: part_of(*counts) for kind, counts in result.selected.items()}
+    facts["parameters changed"] = part_of(result.parameters_changed, result.parameters_total)
+    facts["time"] = duration(result.seconds)
+    if result.dry_run:
+        facts["would read"] = result.reads
+        facts["would write"] = [
+            name if count is None else f"{name} ({size(count)})" for name, count in result.writes.items()
+        ]
+    out.facts(facts)

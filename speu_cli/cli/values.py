@@ -1,6 +1,7 @@
 """Parsers of option values: finite numbers in their range, told in plain words."""
 
 import math
+import re
 from collections.abc import Callable
 
 import typer
@@ -61,6 +62,24 @@ def whole(*, least: int) -> Callable[[object], int]:
         return value
 
     return parse
+
+
+def device(text: object) -> str:
+    """Parse the name of a device; whether it is there is for the stage to find.
+
+    Args:
+        text: What was given.
+
+    Returns:
+        The name.
+
+    Raises:
+        typer.BadParameter: No such device exists anywhere.
+    """
+    name = str(text)
+    if re.fullmatch(r"cpu|mps|cuda(:\d+)?", name) is None:
+        raise typer.BadParameter(f"got {name!r}, expected cpu, cuda, cuda:N or mps")
+    return name
 
 
 def rate(text: object) -> float | None:

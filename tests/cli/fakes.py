@@ -1,61 +1,53 @@
-"""Stages that only look like stages: they record what they are given, or do what a test asks for.
+"""``speu`` with stages that compute nothing, for tests that need a process but no model.
 
-As a script it is ``speu`` with such stages, for tests that need a real process::
+FAKE_STAGE says what the stage does before it returns::
 
     FAKE_STAGE=hang python fakes.py fisher model --data d.jsonl -o out
 """
 
 import errno
-import math
+import logging
 import os
 import sys
 import time
 import types
-from dataclasses import dataclass, field
+import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-STAGES = ("fisher", "mask", "unlearn", "evaluate", "train", "inspect")
+
+@dataclass(frozen=True)
+class FisherResult:
+    """Has the fields of the real one, whose module takes seconds to import."""
+
+    output: Path = Path("out")
+    sha256: str = "0" * 64
+    examples: int = 1200
+    used: int = 1200
+    tokens: int = 5000
+    mean_loss: float = float("nan")
+    holdout_examples: int = 100
+    unseen_loss: float | None = 0.5
+    seconds: float = 12.34
+    bytes: int = 4200
 
 
 @dataclass(frozen=True)
-class Result:
-    """Holds one value of each sort that a result may hold."""
+class InspectResult:
+    """Has the fields of the real one."""
 
-    output: Path = Path("out.safetensors")
-    examples: int = 1200
-    loss: float = math.nan
-    heads: tuple[int, ...] = (1, 2)
-    nested: dict[str, float] = field(default_factory=lambda: {"a": 0.5})
-
-
-class Recorder:
-    """Stands in for every stage and remembers the calls."""
-
-    def __init__(self, result: object = None) -> None:
-        self.calls: list[tuple[str, tuple[Any, ...], dict[str, Any]]] = []
-        self.result = Result() if result is None else result
-
-    def stage(self, name: str):
-        def run(*args: Any, **kwargs: Any) -> object:
-            self.calls.append((name, args, kwargs))
-            return self.result
-
-        return run
+    path: Path
+    kind: str
+    record: dict[str, Any]
+    tensors: dict[str, int] | None
+    summary: list[tuple[str, str]]
+    picture: Path | None
 
 
-def modules(stage_of_name) -> dict[str, types.ModuleType]:
-    """Modules to put into sys.modules, one for each stage."""
-    made = {}
-    for name in STAGES:
-        module = types.ModuleType(f"speu_cli.stages.{name}")
-        setattr(module, name, stage_of_name(name))
-        made[module.__name__] = module
-    return made
-
-
-def _hang(output: Path, progress: Any) -> None:
+def hang(progress: Any) -> None:
     """Hold a temporary file beside the output, and wait for a signal."""
+    output = Path(os.environ["FAKE_OUTPUT"])
     temporary = output.with_name(f".{output.name}.tmp")
     temporary.write_text("half")
     try:
@@ -65,11 +57,8 @@ def _hang(output: Path, progress: Any) -> None:
         temporary.unlink()
 
 
-def _noise(output: Path, progress: Any) -> None:
+def noise(progress: Any) -> None:
     """Print and warn as libraries do, and report progress."""
-    import logging
-    import warnings
-
     print("chatter on standard output")
     warnings.warn("chatter as a warning", stacklevel=1)
     logging.getLogger("some.library").warning("chatter in a log")
@@ -78,13 +67,13 @@ def _noise(output: Path, progress: Any) -> None:
         pass
 
 
-def _fail(output: Path, progress: Any) -> None:
+def fail(progress: Any) -> None:
     """Raise what FAKE_ERROR says."""
     from speu_cli import errors
 
     what = os.environ["FAKE_ERROR"]
     if what == "disk":
-        raise OSError(errno.ENOSPC, "No space left on device", str(output))
+        raise OSError(errno.ENOSPC, "No space left on device", "out")
     if what == "memory":
         raise MemoryError
     if what == "bug":
@@ -92,25 +81,29 @@ def _fail(output: Path, progress: Any) -> None:
     raise getattr(errors, what)("the message [a-z]", hint="the hint")
 
 
-def _return(output: Path, progress: Any) -> None:
-    """Do nothing."""
+ACTS = {"hang": hang, "noise": noise, "fail": fail}
 
 
-def process_stage(name: str):
-    """Stage for a process: what it does stands in FAKE_STAGE."""
-    acts = {"hang": _hang, "noise": _noise, "fail": _fail}
+def fisher(*_: Any, runtime: Any, **__: Any) -> FisherResult:
+    """Do what FAKE_STAGE says."""
+    act = ACTS.get(os.environ.get("FAKE_STAGE", ""))
+    if act is not None:
+        act(runtime.progress)
+    return FisherResult()
 
-    def run(*args: Any, runtime: Any = None, **kwargs: Any) -> Result:
-        output = Path(os.environ.get("FAKE_OUTPUT", "out"))
-        act = acts.get(os.environ.get("FAKE_STAGE", ""), _return)
-        act(output, None if runtime is None else runtime.progress)
-        return Result(nested={str(i): i for i in range(int(os.environ.get("FAKE_SIZE", "1")))})
 
-    return run
+def inspect(path: Path, **_: Any) -> InspectResult:
+    """Return a summary of FAKE_LINES lines."""
+    lines = [(f"line {number}", "x" * 50) for number in range(int(os.environ.get("FAKE_LINES", "3")))]
+    return InspectResult(path, "mask", {}, None, lines, None)
 
 
 if __name__ == "__main__":
+    for stage in (fisher, inspect):
+        module = types.ModuleType(f"speu_cli.stages.{stage.__name__}")
+        setattr(module, stage.__name__, stage)
+        sys.modules[module.__name__] = module
+
     from speu_cli.cli.main import main
 
-    sys.modules.update(modules(process_stage))
     sys.exit(main())

@@ -1,23 +1,118 @@
-"""What each command hands to its stage."""
+"""What each command hands to its stage, and how it prints what comes back."""
 
+import dataclasses
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from cli.fakes import Recorder, modules
+from cli import fakes
 from typer.testing import CliRunner
 
-from speu_cli import DataChoice, Runtime
+from speu_cli import (
+    DataChoice,
+    EvaluateResult,
+    FisherResult,
+    InspectResult,
+    MaskResult,
+    Runtime,
+    TrainResult,
+    UnlearnResult,
+)
 from speu_cli.cli.app import app
 from speu_cli.errors import InputError
+from speu_cli.evaluation.gates import GateResult
+from speu_cli.evaluation.metric import Metric
+
+METRICS = {"testing_accuracy": Metric(0.9, 0.8, 0.95, 40), "loss.forget": Metric(0.7, 0.6, 0.8, 6)}
+MET = GateResult("testing_accuracy>=0.5", True, 0.9, "0.9 is >= 0.5")
+NOT_MET = GateResult("testing_accuracy>=0.95", False, 0.9, "0.9 is not >= 0.95")
+
+RESULTS = {
+    "fisher": FisherResult(**vars(fakes.FisherResult())),
+    "mask": MaskResult(
+        output=Path("m"),
+        sha256="ab",
+        selected={"heads": (14, 144), "filters": (3, 30)},
+        objective_before=2.0,
+        objective_after=1.5,
+        swaps=7,
+        forget_examples=128,
+        picture=None,
+    ),
+    "unlearn": UnlearnResult(
+        output=Path("new"),
+        dry_run=False,
+        method="spe-so",
+        forget_examples=128,
+        examples_in_step=100,
+        remaining_examples=11872,
+        rate=2e-7,
+        rate_trials=9,
+        target_loss=0.7,
+        loss_before=0.01,
+        loss_after=0.69,
+        selected={"heads": (14, 144)},
+        parameters_changed=1000,
+        parameters_total=4000,
+        reads=["model", "f"],
+        writes={"config.json": 700, "speu.json": None},
+        note="something worth knowing",
+        seconds=12.34,
+    ),
+    "evaluate": EvaluateResult(
+        model=METRICS,
+        original=METRICS,
+        reference=None,
+        gaps=None,
+        gates=[MET],
+        forget_examples=6,
+        remaining_examples=54,
+        test_examples=40,
+        seconds=3.21,
+        peak_memory_bytes=530_000_000,
+    ),
+    "train": TrainResult(
+        output=Path("new"),
+        task="classification",
+        labels=5,
+        examples=3000,
+        excluded=64,
+        epochs=5.0,
+        steps=470,
+        mean_loss=0.1234,
+        seconds=61.0,
+    ),
+    "inspect": InspectResult(
+        path=Path("file"),
+        kind="mask",
+        record={"kind": "mask"},
+        tensors={"count": 8, "bytes": 448},
+        summary=[("kind", "mask"), ("heads", "4 of 8 [a-z]")],
+        picture=None,
+    ),
+}
+
+
+class Recorder:
+    """Stands in for every stage: remembers the calls, returns ready results."""
+
+    def __init__(self):
+        self.calls = []
+        self.results = dict(RESULTS)
+
+    def stage(self, name):
+        def run(*args, **kwargs):
+            self.calls.append((name, args, kwargs))
+            return self.results[name]
+
+        return run
 
 
 @pytest.fixture
 def recorder(monkeypatch):
     recorder = Recorder()
-    for name, module in modules(recorder.stage).items():
-        monkeypatch.setitem(sys.modules, name, module)
+    for name in RESULTS:
+        monkeypatch.setattr(f"speu_cli.stages.{name}.{name}", recorder.stage(name))
     return recorder
 
 
@@ -87,6 +182,8 @@ def test_mask_by_default(recorder):
         "kinds": "both",
         "curvature": "total",
         "rounds": None,
+        "forget_examples": "remembered",
+        "target_loss": None,
         "picture": None,
         "choice": DataChoice(),
     }
@@ -96,6 +193,7 @@ def test_mask_with_everything(recorder):
     run(
         *["mask", "model", "--fisher", "f", "-o", "m", "--data", "d", "--forget", "-", "--sparsity", "0.5"],
         *["--kinds", "heads", "--curvature", "mean", "--rounds", "1", "--picture", "p.png"],
+        *["--forget-examples", "all", "--target-loss", "0.7"],
     )
     _, _, kwargs, _ = the_call(recorder)
     assert kwargs == {
@@ -105,6 +203,8 @@ def test_mask_with_everything(recorder):
         "kinds": "heads",
         "curvature": "mean",
         "rounds": 1,
+        "forget_examples": "all",
+        "target_loss": 0.7,
         "picture": Path("p.png"),
         "choice": DataChoice(),
     }
@@ -171,6 +271,7 @@ def test_eval_by_default(recorder):
     assert kwargs == {
         "original": None,
         "reference": None,
+        "exclude": None,
         "max_remaining": None,
         "seed": 0,
         "require": (),
@@ -181,13 +282,14 @@ def test_eval_by_default(recorder):
 def test_eval_with_everything(recorder):
     run(
         *["eval", "model", "--data", "d", "--forget", "-", "--test", "t", "--original", "o"],
-        *["--reference", "r", "--max-remaining", "5", "--seed", "3"],
+        *["--reference", "r", "--exclude", "x", "--max-remaining", "5", "--seed", "3"],
         *["--require", "a>=1", "--require", "b<2"],
     )
     _, _, kwargs, _ = the_call(recorder)
     assert kwargs == {
         "original": Path("o"),
         "reference": Path("r"),
+        "exclude": "x",
         "max_remaining": 5,
         "seed": 3,
         "require": ["a>=1", "b<2"],
@@ -212,9 +314,9 @@ def test_train_by_default(recorder):
 
 
 def test_inspect(recorder):
-    run("inspect", "file", "--picture", "p.png")
+    run("inspect", "file", "--picture", "p.png", "--force")
     name, args, kwargs, _ = the_call(recorder)
-    assert (name, args, kwargs) == ("inspect", (Path("file"),), {"picture": Path("p.png")})
+    assert (name, args, kwargs) == ("inspect", (Path("file"),), {"picture": Path("p.png"), "force": True})
 
 
 def test_environment_stands_in_for_options_and_yields_to_them(recorder):
@@ -224,15 +326,100 @@ def test_environment_stands_in_for_options_and_yields_to_them(recorder):
     assert (runtime.device, runtime.batch_tokens) == ("mps", 7)
 
 
-@pytest.mark.parametrize("arguments", [["--json", "inspect", "file"], ["inspect", "file", "--json"]])
-def test_json_before_or_after_the_command(recorder, arguments):
-    result = run(*arguments)
-    assert json.loads(result.stdout)["loss"] is None
+COMMAND_LINES = {
+    "fisher": ["fisher", "model", "--data", "d", "-o", "f"],
+    "mask": ["mask", "model", "--fisher", "f", "-o", "m"],
+    "unlearn": [*UNLEARN, "-o", "new"],
+    "evaluate": ["eval", "model", "--data", "d", "--forget", "i", "--test", "t"],
+    "train": ["train", "base", "--data", "d", "-o", "new"],
+    "inspect": ["inspect", "file"],
+}
 
 
-def test_text_by_default(recorder):
-    result = run("inspect", "file")
-    assert "examples  1,200" in result.stdout
+@pytest.mark.parametrize("name", COMMAND_LINES)
+def test_json_is_every_field_of_the_result(recorder, name):
+    result = json.loads(run(*COMMAND_LINES[name], "--json").stdout)
+    assert set(result) - {"passed"} == {field.name for field in dataclasses.fields(RESULTS[name])}
+
+
+def test_json_may_stand_before_the_command(recorder):
+    assert run("--json", "inspect", "file").stdout == run("inspect", "file", "--json").stdout
+
+
+def test_text_of_fisher(recorder):
+    lines = run(*COMMAND_LINES["fisher"]).stdout.splitlines()
+    assert "size               4.2 kB" in lines
+    assert "examples           1,200" in lines
+    assert "mean loss          not computed" in lines
+
+
+def test_fisher_without_holdout_says_what_that_means(recorder):
+    recorder.results["fisher"] = dataclasses.replace(RESULTS["fisher"], unseen_loss=None, used=300)
+    result = run(*COMMAND_LINES["fisher"])
+    assert "300 of 1,200 (25 %)" in result.stdout
+    assert "--target-loss" in result.stderr
+    assert run(*COMMAND_LINES["fisher"], "-q").stderr == ""
+
+
+def test_text_of_mask(recorder):
+    lines = run(*COMMAND_LINES["mask"]).stdout.splitlines()
+    assert "made for   128 forget examples" in lines
+    assert "heads      14 of 144 (9.72 %)" in lines
+    assert "objective  2 -> 1.5 (7 swaps)" in lines
+
+
+def test_text_of_unlearn(recorder):
+    result = run(*COMMAND_LINES["unlearn"])
+    assert "forget loss         0.01 -> 0.69 (target 0.7)" in result.stdout
+    assert "parameters changed  1,000 of 4,000 (25 %)" in result.stdout
+    assert "would" not in result.stdout
+    assert result.stderr == "speu: something worth knowing\n"
+
+
+def test_text_of_a_dry_run(recorder):
+    recorder.results["unlearn"] = dataclasses.replace(RESULTS["unlearn"], dry_run=True, output=None)
+    lines = run(*UNLEARN, "--dry-run").stdout.splitlines()
+    assert lines[0] == "output              nothing, this was a dry run"
+    assert lines[-2:] == [
+        "would write         config.json (700 bytes)",
+        "                    speu.json",
+    ]
+
+
+def test_text_of_eval(recorder):
+    lines = run(*COMMAND_LINES["evaluate"]).stdout.splitlines()
+    assert lines[0].split() == ["metric", "original", "model"]
+    assert lines[1].startswith("testing_accuracy")
+    assert "peak memory         530 MB" in lines
+    assert lines[-1] == "met      testing_accuracy>=0.5: 0.9 is >= 0.5"
+
+
+@pytest.mark.parametrize("arguments", [[], ["--json"]])
+def test_a_requirement_that_is_not_met_ends_with_1_and_prints_the_result(recorder, arguments):
+    recorder.results["evaluate"] = dataclasses.replace(RESULTS["evaluate"], gates=[MET, NOT_MET])
+    result = CliRunner().invoke(app, [*COMMAND_LINES["evaluate"], *arguments])
+    assert result.exit_code == 1
+    if arguments:
+        assert json.loads(result.stdout)["passed"] is False
+    else:
+        assert "NOT MET  testing_accuracy>=0.95: 0.9 is not >= 0.95" in result.stdout
+
+
+def test_text_of_train(recorder):
+    assert "left out   64" in run(*COMMAND_LINES["train"]).stdout.splitlines()
+
+
+def test_text_of_inspect(recorder):
+    assert run("inspect", "file").stdout == "path   file\nkind   mask\nheads  4 of 8 [a-z]\n"
+
+
+@pytest.mark.parametrize(
+    ("fake", "real"), [(fakes.FisherResult, FisherResult), (fakes.InspectResult, InspectResult)]
+)
+def test_fake_results_have_the_fields_of_the_real_ones(fake, real):
+    assert [field.name for field in dataclasses.fields(fake)] == [
+        field.name for field in dataclasses.fields(real)
+    ]
 
 
 def test_two_readers_of_standard_input_are_refused_before_the_stage(recorder):

@@ -33,6 +33,8 @@ class SafetensorError(Exception):
         (PermissionError(errno.EACCES, "Permission denied", "f"), 7),
         (OSError(errno.EROFS, "Read-only file system", "f"), 7),
         (SafetensorError("Error while serializing: I/O error: No space left (os error 28)"), 7),
+        (SafetensorError("Error while serializing: I/O error: File too large (os error 27)"), 7),
+        (SafetensorError("Error while serializing: I/O error: Is a directory (os error 21)"), 70),
         (MemoryError(), 7),
         (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), 7),
         (SafetensorError("InvalidHeader"), 70),

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from speu_cli.cli.output import Output, as_json, as_text
+from speu_cli.cli.output import Output, as_json
 from speu_cli.progress import Silent
 
 
@@ -61,35 +61,30 @@ def test_what_has_no_json_form_is_an_error():
 
 
 def test_json_object_is_one_line_with_sorted_keys(capsys):
-    Output(json=True).result(OUTER)
+    Output(json=True).json_object(OUTER)
     out, err = capsys.readouterr()
     assert err == ""
     assert out.count("\n") == 1
     assert list(json.loads(out)) == sorted(json.loads(out))
 
 
-def test_text_of_a_result_keeps_brackets_and_leaves_out_what_is_missing(capsys):
-    Output().result(OUTER)
-    out = capsys.readouterr().out
-    assert "inner.path  a/b [c]\n" in out
-    assert "missing" not in out
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(True, "yes"), (12345, "12,345"), (0.123456, "0.1235"), (math.nan, "n/a"), ([1, "b"], "1, b")],
-)
-def test_text_of_a_value(value, text):
-    assert as_text(value) == text
+def test_facts_keep_brackets_align_and_leave_out_what_is_missing(capsys):
+    Output().facts({"path": Path("a/b [c]"), "long name": 3, "missing": None, "files": ["a", "b"]})
+    assert capsys.readouterr().out.splitlines() == [
+        "path       a/b [c]",
+        "long name  3",
+        "files      a",
+        "           b",
+    ]
 
 
 def test_a_table_is_not_wrapped_and_reads_no_markup(capsys):
     wide = "x [a-z] " * 12
-    Output().table(["metric", "original"], [[wide, 0.5], ["b", None]])
+    Output().table(["metric", "original"], [[wide, 0.5], ["b", ""]])
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].split() == ["metric", "original"]
     assert wide.strip() in lines[1]
-    assert len(lines) == 3
+    assert lines[2] == "b"
 
 
 @pytest.mark.parametrize(

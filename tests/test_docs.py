@@ -1,0 +1,129 @@
+"""The documentation says what is there: links, files, names, command lines and make targets."""
+
+import importlib
+import re
+import shlex
+from collections.abc import Iterator
+from functools import reduce
+from itertools import takewhile
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from speu_cli.cli.app import app
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
+GENERATED = ROOT / "docs" / "cli.md"  # by docs/generate_cli.py, from the commands themselves
+WRITTEN = [page for page in PAGES if page != GENERATED]
+
+FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`([^`\n]+)`")
+LINK = re.compile(r"\]\(([^()\s]+)\)")
+ENDS_A_COMMAND = set("|;&<>")
+
+
+def name_of(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def prose(page: Path) -> str:
+    """A page without its fenced blocks."""
+    return FENCED.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link may name after #, as GitHub makes it of the headings."""
+    headings = re.findall(r"^#+ +(.+)$", prose(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_links_lead_somewhere(page: Path) -> None:
+    for link in LINK.findall(prose(page)):
+        if re.match(r"[a-z]+:", link):
+            continue
+        path, _, anchor = link.partition("#")
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), link
+        assert not anchor or anchor in anchors(target), link
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_files_of_code_are_there(page: Path) -> None:
+    ours = [
+        f"/{name_of(path)}"
+        for folder in ("speu_cli", "tests", "docs")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
+    ours += [f"/{name_of(path)}" for path in (ROOT / "sample_data").glob("*.py")]
+    for path in re.findall(r"[\w/]+\.py\b", " ".join(INLINE.findall(prose(page)))):
+        assert any(one.endswith(f"/{path.lstrip('/')}") for one in ours), path
+
+
+def named_in_method() -> Iterator[tuple[str, str]]:
+    """Module and name of everything in the table of docs/method.md."""
+    for line in (ROOT / "docs" / "method.md").read_text(encoding="utf-8").splitlines():
+        found = re.fullmatch(r"\|.*\| `(speu_cli/[\w/]+)\.py` \| (.+) \|", line)
+        if found:
+            yield from ((found[1].replace("/", "."), name) for name in INLINE.findall(found[2]))
+
+
+@pytest.mark.parametrize(("module", "name"), named_in_method())
+def test_what_the_method_page_names_is_there(module: str, name: str) -> None:
+    assert callable(reduce(getattr, name.split("."), importlib.import_module(module)))
+
+
+def test_the_method_page_names_every_equation_of_a_docstring() -> None:
+    page = (ROOT / "docs" / "method.md").read_text(encoding="utf-8")
+    for path in (ROOT / "speu_cli").rglob("*.py"):
+        for number in re.findall(r"Eq\. (\d+)", path.read_text(encoding="utf-8")):
+            assert f"| Eq. {number} |" in page, f"Eq. {number} of {name_of(path)}"
+
+
+def command_lines() -> Iterator[tuple[str, str, bool]]:
+    """Page, command line, and whether it is whole (from a fenced block) or may be a part."""
+    for page in WRITTEN:
+        for _, block in FENCED.findall(page.read_text(encoding="utf-8")):
+            for line in block.replace("\\\n", " ").splitlines():
+                if re.match(r"(\$ )?speu ", line) and not line.startswith("speu: "):
+                    yield name_of(page), line.removeprefix("$ "), True
+        yield from (
+            (name_of(page), code, False) for code in INLINE.findall(prose(page)) if code.startswith("speu ")
+        )
+
+
+def words_of(line: str) -> list[str]:
+    """The words after ``speu``, as the shell has them, up to a pipe or redirection."""
+    lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+    lexer.whitespace_split = True
+    return list(takewhile(lambda word: not ENDS_A_COMMAND & set(word[:1]), lexer))[1:]
+
+
+def options_of(command: Any) -> set[str]:
+    return {"-h", "--help"} | {name for param in command.params for name in param.opts}
+
+
+@pytest.mark.parametrize(("page", "line", "whole"), command_lines())
+def test_command_lines_are_those_of_the_tool(page: str, line: str, whole: bool) -> None:
+    words = words_of(line)
+    group: Any = typer.main.get_command(app)
+    if not words or not re.fullmatch("[a-z]+", words[0]):  # of speu itself, or of any command
+        assert {word for word in words if word.startswith("--")} <= options_of(group)
+        return
+    command = group.commands[words[0]]
+    given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
+    assert given <= options_of(command)
+    if whole:
+        command.make_context(words[0], words[1:])
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=name_of)
+def test_make_targets_are_there(page: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    blocks = "\n".join(block for _, block in FENCED.findall(page.read_text(encoding="utf-8")))
+    named = re.findall(r"^(?:\$ )?make ([a-z-]+)", blocks, re.MULTILINE)
+    named += [code.split()[1] for code in INLINE.findall(prose(page)) if code.startswith("make ")]
+    assert set(named) <= targets

@@ -146,6 +146,7 @@ def _read_record(path: Path) -> Record:
         if len(text) > MAX_RECORD:
             raise CorruptArtifactError(path, f"its record is longer than {MAX_RECORD} bytes")
         record = json.loads(text, object_pairs_hook=_unique)
+        canonical_json(record).encode()  # fails for what was never written, such as NaN
     except KeyError as error:
         raise ArtifactError(
             f"{path} was not written by speu", hint="expected a statistics or mask file"

@@ -3,7 +3,6 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from transformers import (
@@ -19,6 +18,16 @@ from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
+
+
+class BrokenConfigError(ArtifactError):
+    """The folder has no ``config.json`` that a model could be made from."""
+
+    def __init__(self, folder: Path, why: object) -> None:
+        words = " ".join(" ".join(str(why).splitlines()[:2]).split())
+        super().__init__(
+            f"{folder} has no readable config.json: {words}", hint="expected a Hugging Face checkpoint"
+        )
 
 
 @dataclass(frozen=True)
@@ -64,10 +73,15 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
             dtype="auto",
             use_safetensors=True,
             local_files_only=True,
+            ignore_mismatched_sizes=True,  # they are refused below, by name
             output_loading_info=True,
         )
     except Exception as error:  # from_pretrained raises many types, each meaning "not loadable"
         raise ArtifactError(f"cannot load the weights in {folder}: {_first_line(error)}") from error
+    for name, stored_shape, shape in report["mismatched_keys"]:
+        raise ArtifactError(
+            f"weight '{name}' in {folder} has shape {list(stored_shape)}, its config.json says {list(shape)}"
+        )
     if report["missing_keys"]:
         raise ArtifactError(
             f"{folder} lacks weights for {', '.join(sorted(report['missing_keys'])[:3])}, "
@@ -100,7 +114,8 @@ def read_config(folder: Path) -> PretrainedConfig:
 
     Raises:
         InputError: There is no such folder.
-        ArtifactError: The folder has no readable ``config.json``.
+        BrokenConfigError: The folder has no readable ``config.json``.
+        ArtifactError: The model would run code of its own.
     """
     if not folder.is_dir():
         raise InputError(
@@ -108,18 +123,20 @@ def read_config(folder: Path) -> PretrainedConfig:
             hint="give a local checkpoint folder; models are never downloaded",
         )
     try:
-        fields: dict[str, Any] = json.loads((folder / "config.json").read_text())
-        if not isinstance(fields, dict) or "auto_map" in fields:
-            raise ArtifactError(f"{folder}/config.json asks for code of its own, which speu never runs")
+        fields = json.loads((folder / "config.json").read_text())
+    except (OSError, ValueError, RecursionError) as error:
+        raise BrokenConfigError(folder, error) from error
+    if not isinstance(fields, dict):
+        raise BrokenConfigError(folder, f"it holds {type(fields).__name__}, expected a JSON object")
+    if "auto_map" in fields:
+        raise ArtifactError(f"{folder}/config.json asks for code of its own, which speu never runs")
+    try:
         config: PretrainedConfig = AutoConfig.from_pretrained(
             folder, local_files_only=True, trust_remote_code=False
         )
-        return config
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ArtifactError(
-            f"{folder} has no readable config.json: {_first_line(error)}",
-            hint="expected a Hugging Face checkpoint",
-        ) from error
+    except Exception as error:  # many types, each meaning "not a configuration"
+        raise BrokenConfigError(folder, error) from error
+    return config
 
 
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
@@ -140,6 +157,13 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
         )
     except Exception as error:  # as for the weights
         raise ArtifactError(f"cannot load the tokenizer in {folder}: {_first_line(error)}") from error
+    # Without a vocabulary the library makes up a tokenizer that knows no word.
+    files = tokenizer.vocab_files_names.values()
+    if files and not any((folder / name).is_file() for name in files):
+        raise ArtifactError(
+            f"{folder} holds no tokenizer, expected one of {', '.join(sorted(files))}",
+            hint="copy the tokenizer's files from the checkpoint that the model was trained from",
+        )
     return tokenizer
 
 

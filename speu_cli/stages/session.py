@@ -5,7 +5,7 @@ from pathlib import Path
 
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from speu_cli.checkpoints.load import Checkpoint, load_checkpoint
+from speu_cli.checkpoints.load import Checkpoint, load_checkpoint, read_config
 from speu_cli.checkpoints.write import RECORD_NAME, read_record
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.examples import Examples
@@ -92,6 +92,7 @@ def open_session(
     Returns:
         The session.
     """
+    find_family(read_config(model))  # refused before its weights are read
     checkpoint = load_checkpoint(model, device=runtime.device)
     if recorded is None:
         recorded, source = recorded_settings(model), str(model / RECORD_NAME)

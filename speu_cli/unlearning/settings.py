@@ -39,7 +39,7 @@ class StepSettings:
         _require(known, "--forget-examples", self.forget_examples, "all or remembered")
         if target is None and (rate is None or self.forget_examples == "remembered"):
             raise InputError(
-                "what unseen examples look like is not known: the statistics were made without a held-out set",
+                "what unseen examples look like is not known: there is no held-out set and no target loss",
                 hint="compute them with 'speu fisher --holdout', or give --target-loss, "
                 "or both --rate and --forget-examples all",
             )

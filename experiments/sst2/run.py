@@ -1,0 +1,209 @@
+"""SST-2 with a 22 M parameter encoder: retraining against SO and SPE-SO on three forget draws.
+
+Runs the public commands, one process each, as a user would. Every step whose output is there already is
+skipped, so the study can be stopped and gone on with. See ``README.md`` beside this file.
+
+Usage: ``python run.py SST2_FOLDER WORK_FOLDER --encoder FOLDER [-o results.json]``
+"""
+
+import argparse
+import json
+import platform
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import prepare
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One way to serve the requests."""
+
+    name: str
+    options: tuple[str, ...]
+
+
+FORGET_EXAMPLES = ("all", "remembered")
+METHODS = (
+    Variant("SO", ("--method", "so")),
+    Variant("SPE-SO 0.5", ("--sparsity", "0.5")),
+    Variant("SPE-SO 0.9", ("--sparsity", "0.9")),
+    Variant("SPE-SO 0.97", ("--sparsity", "0.97")),
+)
+
+
+@dataclass(frozen=True)
+class Study:
+    """Where things are."""
+
+    work: Path
+    encoder: Path
+
+    def speu(self, *arguments: str, keep: Path) -> Json:
+        """Run a command and keep its JSON answer, unless it is there already."""
+        if not keep.exists():
+            started = time.perf_counter()
+            command = [sys.executable, "-m", "speu_cli", *arguments, "--json"]
+            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+            result = {"result": json.loads(answer), "process_seconds": time.perf_counter() - started}
+            temporary = keep.with_suffix(".tmp")
+            temporary.write_text(json.dumps(result))
+            temporary.rename(keep)
+        kept: Json = json.loads(keep.read_text())
+        return kept
+
+    def train(self, name: str, exclude: Path | None = None) -> None:
+        """Fine-tune, five epochs at 5e-5; without the rows of a draw for its reference."""
+        if (self.work / name).is_dir():
+            return
+        without = ("--exclude", str(exclude)) if exclude else ()
+        arguments = (str(self.encoder), "--data", self.data, "--max-length", "128", *without)
+        self.speu("train", *arguments, "-o", str(self.work / name), keep=self.work / f"{name}.json")
+
+    @property
+    def data(self) -> str:
+        """The training set."""
+        return str(self.work / "train.jsonl")
+
+    def forget(self, draw: str) -> Path:
+        """The id list of a draw."""
+        return self.work / f"forget-{draw}.txt"
+
+    def statistics(self) -> Json:
+        """The statistics of the original model."""
+        target = self.work / "fisher.safetensors"
+        holdout = str(self.work / "heldout.jsonl")
+        arguments = (str(self.work / "original"), "--data", self.data, "--holdout", holdout)
+        return self.speu("fisher", *arguments, "-o", str(target), keep=self.work / "fisher.json")
+
+    def unlearn(self, draw: str, variant: Variant, forget_examples: str) -> tuple[Path, Json]:
+        """Serve a request."""
+        name = f"{variant.name.replace(' ', '-').lower()}-{forget_examples}-{draw}"
+        target = self.work / name
+        answer = self.speu(
+            "unlearn",
+            str(self.work / "original"),
+            *("--fisher", str(self.work / "fisher.safetensors"), "--data", self.data),
+            *("--forget", str(self.forget(draw)), "--forget-examples", forget_examples),
+            *(*variant.options, "-o", str(target)),
+            keep=self.work / f"{name}.json",
+        )
+        return target, answer
+
+    def evaluate(self, model: Path, draw: str) -> Json:
+        """Measure a model beside the one retrained without the draw; D_r by a sample of 2,000."""
+        answer = self.speu(
+            "eval",
+            str(model),
+            *(
+                "--data",
+                self.data,
+                "--forget",
+                str(self.forget(draw)),
+                "--test",
+                str(self.work / "test.jsonl"),
+            ),
+            *("--reference", str(self.work / f"retrained-{draw}"), "--max-remaining", "2000"),
+            keep=self.work / f"eval-{model.name}-{draw}.json",
+        )
+        result: Json = answer["result"]
+        return result
+
+
+def main() -> None:
+    """Run what is not done yet, and print and write all figures."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("sst2", type=Path)
+    parser.add_argument("work", type=Path)
+    parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    prepare.main(arguments.sst2, arguments.work)
+    study = Study(arguments.work, arguments.encoder)
+    study.train("original")
+    statistics = study.statistics()
+    rows = []
+    for draw in prepare.DRAWS:
+        study.train(f"retrained-{draw}", study.forget(draw))
+        rows += rows_of_draw(study, draw)
+    figures = {
+        "date": date.today().isoformat(),
+        "machine": f"{platform.machine()}, {platform.system()}",
+        "statistics": statistics,
+        "rows": rows,
+    }
+    print(markdown(rows))
+    if arguments.output:
+        arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
+
+
+def rows_of_draw(study: Study, draw: str) -> list[Json]:
+    """The original, the retrained model, and every variant on one draw."""
+    original = study.evaluate(study.work / "original", draw)
+    rows = [
+        {
+            "draw": draw,
+            "method": "original",
+            **_metrics(original["model"]),
+            "gap": original["gaps"]["gap.average"],
+        },
+        {"draw": draw, "method": "RT", **_metrics(original["reference"]), "gap": 0.0},
+    ]
+    for forget_examples in FORGET_EXAMPLES:
+        for variant in METHODS:
+            model, answer = study.unlearn(draw, variant, forget_examples)
+            measured = study.evaluate(model, draw)
+            rows.append(
+                {
+                    "draw": draw,
+                    "method": variant.name,
+                    "forget_examples": forget_examples,
+                    **_metrics(measured["model"]),
+                    "gap": measured["gaps"]["gap.average"],
+                    "rate": answer["result"]["rate"],
+                    "in_step": answer["result"]["examples_in_step"],
+                    "process_seconds": answer["process_seconds"],
+                }
+            )
+    return rows
+
+
+def _metrics(measured: Json) -> Json:
+    names = {
+        "UA": "unlearning_accuracy",
+        "RA": "remaining_accuracy",
+        "TA": "testing_accuracy",
+        "MIA": "membership.member_fraction",
+        "AUC": "membership.auc",
+        "loss": "loss.forget",
+    }
+    return {short: measured[name]["value"] for short, name in names.items()}
+
+
+def markdown(rows: list[Json]) -> str:
+    """The paper's Table 2, one line a model; fractions in percent, gap in points."""
+    lines = [
+        "| draw | method | examples in the step | UA | RA | TA | MIA | AUC | forget loss | average gap |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for row in rows:
+        percent = " | ".join(f"{100 * row[name]:.2f}" for name in ("UA", "RA", "TA"))
+        examples = f"{row['forget_examples']} ({row['in_step']})" if "in_step" in row else ""
+        lines.append(
+            f"| {row['draw']} | {row['method']} | {examples} | {percent} | {row['MIA']:.3f} | {row['AUC']:.3f} "
+            f"| {row['loss']:.3f} | {row['gap']:.2f} |"
+        )
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

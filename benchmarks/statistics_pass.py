@@ -32,10 +32,8 @@ def main() -> None:
         "plain": forward_and_backward,
         "statistics": statistics_pass,
     }
-    pairs = [
-        {name: _timed(run, session, encoded) for name, run in passes.items()}
-        for _ in range(arguments.pairs + 1)
-    ][1:]
+    rounds = range(arguments.pairs + 1)
+    pairs = [{name: _timed(run, session, encoded) for name, run in passes.items()} for _ in rounds][1:]
     figures = {
         "date": date.today().isoformat(),
         "machine": {

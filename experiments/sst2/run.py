@@ -119,9 +119,7 @@ class Study:
 
 def main() -> None:
     """Run what is not done yet, and print and write all figures."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sst2", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--encoder", type=Path, required=True)
@@ -149,14 +147,9 @@ def main() -> None:
 def rows_of_draw(study: Study, draw: str) -> list[Json]:
     """The original, the retrained model, and every variant on one draw."""
     original = study.evaluate(study.work / "original", draw)
-    rows = [
-        {
-            "draw": draw,
-            "method": "original",
-            **_metrics(original["model"]),
-            "gap": original["gaps"]["gap.average"],
-        },
-        {"draw": draw, "method": "RT", **_metrics(original["reference"]), "gap": 0.0},
+    rows: list[Json] = [
+        {"method": "original", **_metrics(original["model"]), "gap": original["gaps"]["gap.average"]},
+        {"method": "RT", **_metrics(original["reference"]), "gap": 0.0},
     ]
     for forget_examples in FORGET_EXAMPLES:
         for variant in METHODS:
@@ -164,7 +157,6 @@ def rows_of_draw(study: Study, draw: str) -> list[Json]:
             measured = study.evaluate(model, draw)
             rows.append(
                 {
-                    "draw": draw,
                     "method": variant.name,
                     "forget_examples": forget_examples,
                     **_metrics(measured["model"]),
@@ -174,7 +166,7 @@ def rows_of_draw(study: Study, draw: str) -> list[Json]:
                     "process_seconds": answer["process_seconds"],
                 }
             )
-    return rows
+    return [{"draw": draw, **row} for row in rows]
 
 
 def _metrics(measured: Json) -> Json:
@@ -196,12 +188,11 @@ def markdown(rows: list[Json]) -> str:
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        percent = " | ".join(f"{100 * row[name]:.2f}" for name in ("UA", "RA", "TA"))
         examples = f"{row['forget_examples']} ({row['in_step']})" if "in_step" in row else ""
-        lines.append(
-            f"| {row['draw']} | {row['method']} | {examples} | {percent} | {row['MIA']:.3f} | {row['AUC']:.3f} "
-            f"| {row['loss']:.3f} | {row['gap']:.2f} |"
-        )
+        cells = [row["draw"], row["method"], examples]
+        cells += [f"{100 * row[name]:.2f}" for name in ("UA", "RA", "TA")]
+        cells += [f"{row[name]:.3f}" for name in ("MIA", "AUC", "loss")]
+        lines.append(f"| {' | '.join([*cells, format(row['gap'], '.2f')])} |")
     return "\n".join(lines)
 
 

@@ -1,0 +1,201 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedModel
+
+from speu_cli.errors import ArtifactError
+from speu_cli.structures import families
+from speu_cli.structures.layout import COLUMNS, KINDS, Slice, UnitGroup, find_family, find_layout
+from tiny import FAMILIES, tiny_model, tiny_rows, tiny_tokenizer
+
+HEADS, HEAD_WIDTH, FILTERS, LAYERS = 4, 4, 24, 2
+
+
+def unit_entries(parameter: Tensor, part: Slice, unit: int) -> Tensor:
+    """A view of what a unit owns of a parameter."""
+    return parameter.narrow(part.axis, unit * part.width, part.width)
+
+
+def logits(model: PreTrainedModel, family: str) -> Tensor:
+    texts = [row["text"] for row in tiny_rows(6)]
+    inputs = tiny_tokenizer(family)(texts, padding=True, return_tensors="pt")
+    result: Tensor = model(**inputs).logits
+    return result
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_units_of_a_model(family: str) -> None:
+    layout = find_layout(tiny_model(family))
+    assert [group.key for group in layout] == ["heads/0", "filters/0", "heads/1", "filters/1"]
+    assert {kind: layout.count(kind) for kind in KINDS} == {
+        "heads": HEADS * LAYERS,
+        "filters": FILTERS * LAYERS,
+    }
+    assert [group.width for group in layout] == [HEAD_WIDTH, 1] * LAYERS
+    assert [group.layer for group in layout.of_kind("filters")] == [0, 1]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_slices_cover_their_tensors_once(family: str) -> None:
+    """Every entry of a listed tensor belongs to exactly one unit."""
+    model = tiny_model(family)
+    seen: set[str] = set()
+    for group in find_layout(model):
+        for part in group.slices:
+            assert part.parameter not in seen, "a tensor belongs to one group"
+            seen.add(part.parameter)
+            owners = torch.zeros_like(model.get_parameter(part.parameter))
+            for unit in range(group.count):
+                unit_entries(owners, part, unit).add_(1)
+            assert (owners == 1).all()
+    # q, k, v with bias and their projection's weight; into the filters with bias and out of them
+    assert len(seen) == LAYERS * (7 + 3)
+    assert set(find_layout(model).parameters) == seen
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_linear_in_a_layer_is_listed(family: str) -> None:
+    """Of the layers' linear modules only the biases of the two output projections belong to no unit."""
+    model = tiny_model(family)
+    layout = find_layout(model)
+    inside = {
+        f"{path}.{name}"
+        for path, module in model.named_modules()
+        if isinstance(module, nn.Linear) and ".layer." in path
+        for name, _ in module.named_parameters()
+    }
+    assert inside - set(layout.parameters) == {f"{group.output}.bias" for group in layout}
+    assert set(layout.parameters) <= inside
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_unit_speaks_through_its_output_slice_only(family: str) -> None:
+    """Randomising a unit's other slices moves the logits; by nothing once its output slice is zero."""
+    for index in range(2 * LAYERS):
+        model = tiny_model(family)
+        group = find_layout(model).groups[index]
+        unit = group.count - 2
+        before = logits(model, family)
+        randomise_inputs(model, group, unit, seed=1)
+        assert not torch.equal(logits(model, family), before), "the slices do nothing"
+        output = group.slices[-1]
+        assert output.axis == COLUMNS
+        assert output.parameter == f"{group.output}.weight"
+        unit_entries(model.get_parameter(output.parameter), output, unit).zero_()
+        silent = logits(model, family)
+        randomise_inputs(model, group, unit, seed=2)
+        assert torch.equal(logits(model, family), silent)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_each_input_tensor_matters(family: str) -> None:
+    """A listed tensor that the unit did not use would pass the test above."""
+    model = tiny_model(family).double()
+    before = logits(model, family)
+    generator = torch.Generator().manual_seed(0)
+    for group in find_layout(model):
+        for part in group.slices:
+            parameter = model.get_parameter(part.parameter)
+            saved = parameter.clone()
+            entries = unit_entries(parameter, part, 1)
+            entries.add_(torch.randn(entries.shape, generator=generator, dtype=torch.float64))
+            moved = float((logits(model, family) - before).abs().max())
+            # A key's bias adds the same to all scores of a query, and softmax does not see it.
+            if any(name in part.parameter for name in ("key.bias", "k_lin.bias")):
+                assert moved < 1e-12
+            else:
+                assert moved > 1e-6, part.parameter
+            parameter.copy_(saved)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_zeroing_an_output_slice_is_zeroing_the_input_of_the_projection(family: str) -> None:
+    """The mask variable scales the unit's features where they enter the output projection."""
+    model = tiny_model(family)
+    for group in find_layout(model):
+        factor = torch.ones(group.count)
+        factor[1] = 0.0
+        scale = factor.repeat_interleave(group.width)
+        handle = model.get_submodule(group.output).register_forward_pre_hook(
+            lambda _, args, scale=scale: (args[0] * scale,)
+        )
+        masked = logits(model, family)
+        handle.remove()
+        parameter = model.get_parameter(group.slices[-1].parameter)
+        saved = parameter.clone()
+        unit_entries(parameter, group.slices[-1], 1).zero_()
+        assert torch.allclose(logits(model, family), masked, atol=1e-6)
+        parameter.copy_(saved)
+
+
+def randomise_inputs(model: PreTrainedModel, group: UnitGroup, unit: int, *, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    for part in group.slices[:-1]:
+        entries = unit_entries(model.get_parameter(part.parameter), part, unit)
+        entries.copy_(torch.randn(entries.shape, generator=generator))
+
+
+@pytest.mark.parametrize(("family", "reserved"), [("bert", 0), ("distilbert", 0), ("roberta", 2)])
+def test_positions_that_no_token_can_take(family: str, reserved: int) -> None:
+    """The longest input that the model can take has as many tokens as positions are left."""
+    model = tiny_model(family)
+    assert find_family(model.config).reserved_positions == reserved
+    longest: int = model.config.max_position_embeddings - reserved
+    ids = torch.full((1, longest + 1), 5)
+    assert model(input_ids=ids[:, :-1]).logits.isfinite().all()
+    with pytest.raises((IndexError, RuntimeError)):
+        model(input_ids=ids)
+
+
+def test_unsupported_family() -> None:
+    config = GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=10, num_labels=2, pad_token_id=0)
+    with pytest.raises(
+        ArtifactError, match="'gpt2' is not supported, expected one of bert, roberta, distilbert"
+    ):
+        find_layout(GPT2ForSequenceClassification(config))
+
+
+def test_families_are_registered_by_their_model_type() -> None:
+    assert {name: family.model_type for name, family in families.FAMILIES.items()} == {
+        name: name for name in FAMILIES
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "module", "message"),
+    [
+        (
+            "bert.encoder.layer.1.attention.self.key",
+            nn.Linear(16, 12),
+            "has 12 outputs, expected 16 in 4 units",
+        ),
+        (
+            "bert.encoder.layer.1.intermediate.dense",
+            nn.Linear(16, 23),
+            "has 23 outputs, expected 24 in 24 units",
+        ),
+        ("bert.encoder.layer.0.output.dense", nn.Identity(), "no linear module .*, found Identity"),
+        ("bert.encoder.layer.0.attention.self.query", nn.Bilinear(16, 16, 16), "found Bilinear"),
+    ],
+)
+def test_modules_of_other_shapes(path: str, module: nn.Module, message: str) -> None:
+    model = tiny_model("bert")
+    model.set_submodule(path, module)
+    with pytest.raises(ArtifactError, match=message):
+        find_layout(model)
+
+
+def test_missing_module() -> None:
+    model = tiny_model("bert")
+    model.config.num_hidden_layers = 3
+    with pytest.raises(ArtifactError, match=r"no linear module 'bert.encoder.layer.2.*found NoneType"):
+        find_layout(model)
+
+
+def test_heads_that_do_not_divide_the_features() -> None:
+    model: Any = tiny_model("bert")
+    model.config.num_attention_heads = 5
+    with pytest.raises(ArtifactError, match="expected 16 in 5 units"):
+        find_layout(model)

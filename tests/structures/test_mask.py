@@ -1,0 +1,50 @@
+import pytest
+import torch
+
+from speu_cli.structures.layout import COLUMNS, ROWS, Layout, find_layout
+from speu_cli.structures.mask import Mask
+from tiny import tiny_model
+
+
+@pytest.fixture(scope="module")
+def layout() -> Layout:
+    return find_layout(tiny_model("bert"))
+
+
+def test_ones_and_zeros(layout: Layout) -> None:
+    assert Mask.ones(layout).counts() == {"heads": (8, 8), "filters": (48, 48)}
+    assert Mask.zeros(layout).counts() == {"heads": (0, 8), "filters": (0, 48)}
+
+
+def test_ones_select_every_entry_of_every_listed_parameter(layout: Layout) -> None:
+    model = tiny_model("bert")
+    slices = {name: (axis, indices) for name, axis, indices in Mask.ones(layout).slices()}
+    assert slices.keys() == layout.parameters.keys()
+    for name, (axis, indices) in slices.items():
+        assert torch.equal(indices, torch.arange(model.get_parameter(name).shape[axis]))
+
+
+def test_zeros_select_nothing(layout: Layout) -> None:
+    assert list(Mask.zeros(layout).slices()) == []
+
+
+def test_slices_of_two_heads_and_a_filter(layout: Layout) -> None:
+    mask = Mask.zeros(layout)
+    mask.selected["heads/1"][[0, 3]] = True
+    mask.selected["filters/0"][7] = True
+    assert mask.counts() == {"heads": (2, 8), "filters": (1, 48)}
+    found = {name: (axis, indices.tolist()) for name, axis, indices in mask.slices()}
+    two_heads = [0, 1, 2, 3, 12, 13, 14, 15]
+    attention = "bert.encoder.layer.1.attention"
+    expected = {
+        f"{attention}.self.{name}.{part}": (ROWS, two_heads)
+        for name in ("query", "key", "value")
+        for part in ("weight", "bias")
+    }
+    expected |= {
+        f"{attention}.output.dense.weight": (COLUMNS, two_heads),
+        "bert.encoder.layer.0.intermediate.dense.weight": (ROWS, [7]),
+        "bert.encoder.layer.0.intermediate.dense.bias": (ROWS, [7]),
+        "bert.encoder.layer.0.output.dense.weight": (COLUMNS, [7]),
+    }
+    assert found == expected

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import typer.main
+from tiny import tiny_checkpoint, tiny_rows, write_ids, write_rows
 
 from speu_cli.cli.app import app
 
@@ -127,3 +128,19 @@ def test_make_targets_are_there(page: Path) -> None:
     named = re.findall(r"^(?:\$ )?make ([a-z-]+)", blocks, re.MULTILINE)
     named += [code.split()[1] for code in INLINE.findall(prose(page)) if code.startswith("make ")]
     assert set(named) <= targets
+
+
+def test_the_library_example_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (code,) = (code for kind, code in FENCED.findall((ROOT / "README.md").read_text()) if kind == "python")
+    folder = tmp_path / "sample_data"
+    rows = tiny_rows(60)
+    tiny_checkpoint(folder / "model")
+    write_rows(folder / "train.jsonl", rows)
+    for seed, name in enumerate(("heldout", "test"), start=1):
+        write_rows(folder / f"{name}.jsonl", tiny_rows(30, seed=seed))
+    write_ids(folder / "forget_64.txt", [row["id"] for row in rows[:6]])
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {})  # noqa: S102 (the example is ours)
+    assert capsys.readouterr().out.startswith("forget loss ")

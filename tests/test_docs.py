@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 import typer.main
-from tiny import tiny_checkpoint, tiny_rows, write_ids, write_rows
 
 from speu_cli.cli.app import app
+from tiny import tiny_checkpoint, tiny_rows, write_ids, write_rows
 
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]

@@ -35,11 +35,13 @@ class Bar:
     def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
         """Yield the items, counting each as one step of ``total``."""
         bar = self._bar or self._start()
-        task = bar.add_task(description, total=total)
+        task = bar.add_task(description, total=total, examples=0)
+        examples = 0
         try:
             for item in items:
                 yield item
-                bar.advance(task)
+                examples += _examples_in(item)
+                bar.update(task, advance=1, examples=examples)
         finally:
             bar.remove_task(task)
             if not bar.task_ids:
@@ -60,11 +62,11 @@ class Bar:
         from rich.text import Text
 
         class Rate(progress.ProgressColumn):
-            """Steps per second."""
+            """Examples or steps per second."""
 
             def render(self, task: progress.Task) -> Text:
-                """Return the speed of a task, empty until it is known."""
-                return Text("" if task.speed is None else f"{task.speed:,.1f}/s")
+                """Return the speed of a task so far."""
+                return Text(_rate(task.fields["examples"], task.completed, task.elapsed or 0))
 
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
@@ -96,21 +98,36 @@ class Lines:
     def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
         """Yield the items, counting each as one step of ``total``."""
         start = told = self._clock()
+        examples = 0
         for done, item in enumerate(items, start=1):
             yield item
+            examples += _examples_in(item)
             now = self._clock()
             if now - told >= SECONDS_BETWEEN_LINES:
                 told = now
-                self.note(_status(description, done, total, now - start))
+                seconds = now - start
+                share = f"{done:,}/{total:,} ({100 * done // max(total, 1)} %)"
+                rate, left = _rate(examples, done, seconds), _left(done, total, seconds)
+                self.note(f"{description}: {share}, {rate}, {left} left")
 
     def note(self, message: str) -> None:
         """Tell something worth knowing, one line."""
         print(f"speu: {message}", file=self._stream, flush=True)
 
 
-def _status(description: str, done: int, total: int, seconds: float) -> str:
-    """Return how far the work is, how fast it goes and how long it will take."""
-    rate = done / seconds
-    left = round(max(total - done, 0) / rate)
-    share = 100 * done // max(total, 1)
-    return f"{description}: {done:,}/{total:,} ({share} %), {rate:,.1f}/s, {left // 60}:{left % 60:02d} left"
+def _examples_in(step: object) -> int:
+    """Return how many examples a step works on: a batch is a list of them, other steps have none."""
+    return len(step) if isinstance(step, list) else 0
+
+
+def _rate(examples: int, steps: float, seconds: float) -> str:
+    """Return how fast the work goes, in examples where steps are batches."""
+    if not steps or not seconds:
+        return ""
+    return f"{examples / seconds:,.0f} examples/s" if examples else f"{steps / seconds:,.1f} steps/s"
+
+
+def _left(done: int, total: int, seconds: float) -> str:
+    """Return the time left, as minutes and seconds, if the work goes on as it did."""
+    left = round(max(total - done, 0) * seconds / done)
+    return f"{left // 60}:{left % 60:02d}"

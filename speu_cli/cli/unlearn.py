@@ -54,7 +54,7 @@ def unlearn(
     choice: DataOptions,
     method: Annotated[
         Method,
-        of_method("--method", help="Update the chosen heads and filters (spe-so) or every parameter (so)."),
+        of_method("--method", help="Update the selected heads and filters (spe-so) or all of them (so)."),
     ] = "spe-so",
     sparsity: SparsityOption = 0.9,
     kinds: KindsOption = "both",

@@ -1,4 +1,5 @@
 import io
+import time
 
 import pytest
 
@@ -26,11 +27,18 @@ def clock_of(seconds):
 def test_a_line_every_ten_seconds():
     stream = io.StringIO()
     lines = Lines(stream, clock=clock_of([0, 4, 9, 11, 14, 20, 21]))
-    assert list(lines.track("abcdef", total=12, description="examples")) == list("abcdef")
+    assert list(lines.track("abcdef", total=12, description="trying")) == list("abcdef")
     assert stream.getvalue().splitlines() == [
-        "speu: examples: 3/12 (25 %), 0.3/s, 0:33 left",
-        "speu: examples: 6/12 (50 %), 0.3/s, 0:21 left",
+        "speu: trying: 3/12 (25 %), 0.3 steps/s, 0:33 left",
+        "speu: trying: 6/12 (50 %), 0.3 steps/s, 0:21 left",
     ]
+
+
+def test_steps_that_are_batches_count_their_examples():
+    stream = io.StringIO()
+    lines = Lines(stream, clock=clock_of([0, 5, 10]))
+    list(lines.track([[1, 2, 3], [4]], total=4, description="statistics"))
+    assert stream.getvalue() == "speu: statistics: 2/4 (50 %), 0 examples/s, 0:10 left\n"
 
 
 def test_short_work_makes_no_line():
@@ -55,6 +63,19 @@ def test_bar_shows_description_and_count_and_yields_every_item(terminal):
     assert list(bar.track(range(3), total=3, description="statistics [a-z]")) == [0, 1, 2]
     assert "statistics [a-z]" in terminal.getvalue()
     assert "0/3" in terminal.getvalue()
+
+
+def test_bar_tells_examples_a_second(terminal):
+    deadline = time.monotonic() + 60  # the bar is drawn by a thread of its own
+
+    def batches():
+        while " examples/s" not in terminal.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.01)
+            yield [1] * 50
+
+    for _ in Bar(terminal).track(batches(), total=10_000, description="statistics"):
+        pass
+    assert " examples/s" in terminal.getvalue()
 
 
 def test_bars_nest_and_notes_pass_above_them(terminal):

@@ -128,6 +128,8 @@ def atomic_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
         temporary.mkdir()
         try:
             yield temporary
+            for lock in temporary.glob(_lock_of("*")):  # of files that were written in it
+                lock.unlink()
             for path in sorted(temporary.rglob("*")):
                 if path.is_file():
                     os.chmod(path, _new_file_mode())
@@ -150,7 +152,7 @@ def _locked(target: Path) -> Iterator[None]:
     Raises:
         LockedError: Another run holds it.
     """
-    lock = FileLock(target.with_name(f".{target.name}.lock"), blocking=False)
+    lock = FileLock(target.with_name(_lock_of(target.name)), blocking=False)
     try:
         lock.acquire()
     except Timeout as error:
@@ -173,6 +175,10 @@ def _mend(target: Path) -> None:
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+
+
+def _lock_of(name: str) -> str:
+    return f".{name}.lock"
 
 
 def _temporary(target: Path) -> Path:

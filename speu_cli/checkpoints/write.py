@@ -14,7 +14,7 @@ from speu_cli.checkpoints.load import Checkpoint, cast
 from speu_cli.errors import ArtifactError, InputError
 
 RECORD_NAME = "speu.json"
-# Weights in any form, and what belongs to a training run and not to the model.
+# Weights in any form, and what belongs to a run and not to the model.
 NOT_COPIED = (
     "*.safetensors",
     "*.safetensors.index.json",
@@ -27,6 +27,7 @@ NOT_COPIED = (
     "*.msgpack",
     "*.onnx",
     "trainer_state.json",
+    ".*.lock",
     RECORD_NAME,
 )
 

@@ -163,6 +163,12 @@ def test_a_folder_killed_between_its_renames_is_put_back(tmp_path: Path, fails: 
     assert leftovers(target) == []
 
 
+def test_a_file_written_inside_leaves_no_lock(tmp_path: Path) -> None:
+    with atomic_folder(tmp_path / "target") as folder:
+        write_file(folder / "file")
+    assert content(tmp_path / "target") == {"file": b"new"}
+
+
 def test_only_own_leftovers_are_swept(tmp_path: Path) -> None:
     """``model.v2`` has a run of its own, whose unfinished folder looks much like ours."""
     others = [

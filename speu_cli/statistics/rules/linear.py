@@ -30,18 +30,23 @@ def sum_weight_gradients(inputs: Tensor, deltas: Tensor) -> tuple[Tensor, Tensor
         # One position: G_n = δ ⊗ a, so Σ_n G_n² = Σ_n δ² ⊗ a², a product of two matrices.
         return (delta**2).T @ a**2, delta.T @ a
     squares = inputs.new_zeros(deltas.shape[-1], inputs.shape[-1])
+    sums = torch.zeros_like(squares)
     height = max(1, TILE // inputs.shape[-1])
-    for tile, delta in zip(squares.split(height), deltas.transpose(1, 2).split(height, dim=1), strict=True):
-        _add_squares(tile, inputs, delta.contiguous())
-    return squares, deltas.flatten(0, 1).T @ inputs.flatten(0, 1)
+    tiles = zip(
+        squares.split(height), sums.split(height), deltas.transpose(1, 2).split(height, dim=1), strict=True
+    )
+    for squares_tile, sums_tile, delta in tiles:
+        _add_examples(squares_tile, sums_tile, inputs, delta.contiguous())
+    return squares, sums
 
 
-def _add_squares(squares: Tensor, inputs: Tensor, deltas: Tensor) -> None:
-    """Add Σ_n (δ_n a_n)² to ``[rows, in]``, example by example; a is ``[n, t, in]``, δ ``[n, rows, t]``."""
+def _add_examples(squares: Tensor, sums: Tensor, inputs: Tensor, deltas: Tensor) -> None:
+    """Add G_n² and G_n = δ_n a_n to ``[rows, in]``, one by one; a is ``[n, t, in]``, δ ``[n, rows, t]``."""
     product = torch.empty_like(squares)
     for delta, a in zip(deltas.unbind(), inputs.unbind(), strict=True):
         torch.mm(delta, a, out=product)
         squares.addcmul_(product, product)
+        sums.add_(product)  # cheaper than a second product over all examples: the first is in the cache
 
 
 def sum_bias_gradients(deltas: Tensor) -> tuple[Tensor, Tensor]:

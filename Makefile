@@ -6,9 +6,9 @@ SHELL := bash
 PYTHON ?= python3
 EXTRAS ?= dev
 VENV ?= .venv
-# Where torch comes from on Linux: the CPU build, a tenth of the CUDA one. For a GPU: make venv TORCH_INDEX=https://pypi.org/simple
-TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 WORKERS ?= 2
+MODEL ?= sample_data/model
+DATA ?= sample_data/train.jsonl
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
@@ -25,7 +25,6 @@ venv: $(STAMP)  ## the environment in .venv, from constraints.txt
 $(STAMP): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "speu needs Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --retries 1 --no-deps --extra-index-url '$(TORCH_INDEX)' -c constraints.txt torch
 	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
@@ -54,9 +53,8 @@ test-gpu: venv  ## the tests that need a CUDA device
 demo: venv  ## fisher, mask, unlearn, eval on the sample data, ending in a table
 	PATH="$$PWD/$(BIN):$$PATH" sample_data/demo.sh
 
-bench: venv  ## every benchmark, one after the other
-	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS),bench]'
-	for script in benchmarks/*.py; do $(BIN)/python "$$script"; done
+bench: venv  ## what the statistics pass costs, on the sample data or on MODEL= and DATA=
+	$(BIN)/python benchmarks/statistics_pass.py $(MODEL) $(DATA)
 
 sample-data: venv  ## make the sample tickets and their two models again
 	$(BIN)/python sample_data/make_tickets.py

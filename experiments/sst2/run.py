@@ -123,6 +123,7 @@ def main() -> None:
     parser.add_argument("sst2", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--encoder", type=Path, required=True)
+    parser.add_argument("--draws", nargs="+", choices=prepare.DRAWS, default=list(prepare.DRAWS))
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     prepare.main(arguments.sst2, arguments.work)
@@ -130,7 +131,7 @@ def main() -> None:
     study.train("original")
     statistics = study.statistics()
     rows = []
-    for draw in prepare.DRAWS:
+    for draw in arguments.draws:
         study.train(f"retrained-{draw}", study.forget(draw))
         rows += rows_of_draw(study, draw)
     figures = {

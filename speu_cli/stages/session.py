@@ -32,7 +32,6 @@ class Session:
         task: Its task.
         choice: How examples are read, as far as it is known.
         max_length: Longest input in tokens.
-        recorded: Settings that the statistics or the model's own record hold, if any.
         runtime: Where it runs.
     """
 
@@ -41,7 +40,6 @@ class Session:
     task: Task
     choice: DataChoice
     max_length: int
-    recorded: EncodingSettings | None
     runtime: Runtime
 
     def read(self, source: str) -> Examples:
@@ -103,7 +101,6 @@ def open_session(
         task=find_task(checkpoint.model.config, merged.task),
         choice=merged,
         max_length=longest_input(checkpoint.model.config, checkpoint.tokenizer, merged.max_length),
-        recorded=recorded,
         runtime=runtime,
     )
 

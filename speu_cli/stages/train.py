@@ -9,7 +9,7 @@ import transformers
 
 from speu_cli.artifacts.atomic import check_output
 from speu_cli.artifacts.digest import canonical_json, hash_text
-from speu_cli.artifacts.format import library_versions
+from speu_cli.artifacts.format import FORMAT_VERSION, library_versions
 from speu_cli.checkpoints.base import Base, Head, load_base
 from speu_cli.checkpoints.write import write_checkpoint
 from speu_cli.data.columns import DataChoice
@@ -146,6 +146,7 @@ def _record(
 ) -> dict[str, Any]:
     return {
         "format": "speu",
+        "version": FORMAT_VERSION,
         "kind": "training",
         "base": asdict(start.identity) | {"new_parameters": list(start.new)},
         "encoding": encoding.to_record(),

@@ -14,13 +14,13 @@ from speu_cli.checkpoints.write import (
 )
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
-from speu_cli.masks.files import MaskOrigin, read_mask, write_mask
 from speu_cli.masks.importance import Curvature
-from speu_cli.masks.localization import MaskSettings, localize
+from speu_cli.masks.localization import MaskSettings
+from speu_cli.stages.chosen_mask import ChosenMask, mask_from_file, mask_of_ones, mask_of_request
 from speu_cli.stages.request import Request, open_request, open_with_statistics
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session
-from speu_cli.structures.mask import Mask
+from speu_cli.statistics.files import StatisticsFile
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.rate import Rate, check_step, find_rate
 from speu_cli.unlearning.second_order import Direction, second_order_direction
@@ -29,7 +29,6 @@ from speu_cli.unlearning.settings import StepSettings
 Method = Literal["spe-so", "so"]
 # η·n_r is of this order on real data when λ is a tenth of the mean curvature.
 FIRST_RATE_TIMES_REMAINING = 1e-3
-MASK_NAME = "speu-mask.safetensors"
 
 
 @dataclass(frozen=True)
@@ -140,30 +139,20 @@ def unlearn(
 
     started = time.perf_counter()
     request = open_request(session, file, data, forget, forget_examples=forget_examples, unseen_loss=unseen)
-    localized = None
     if method == "so":
-        chosen = Mask.ones(session.layout)
+        chosen = mask_of_ones(session)
     elif mask is not None:
-        chosen, _ = read_mask(mask, session.checkpoint.identity, session.layout)
+        chosen = mask_from_file(session, mask)
     else:
-        localized = localize(request.in_step, request.remaining, session.layout, mask_settings)
-        chosen = localized.rearranged.mask
-    direction = second_order_direction(request.in_step, request.remaining, chosen, damping=damping)
+        chosen = mask_of_request(session, request, mask_settings, file.digest)
+    direction = second_order_direction(request.in_step, request.remaining, chosen.mask, damping=damping)
     found = _find_rate(session, request, direction, settings)
     direction.apply(session.checkpoint.model, found.value)
     seconds = time.perf_counter() - started
 
-    done = _Done(method, settings, mask_settings if localized else None, request, chosen, found, file.digest)
-    origin = MaskOrigin(session.checkpoint.identity, file.digest, request.forget_record)
-
-    def add_mask(folder: Path) -> None:
-        if localized is not None:
-            write_mask(folder / MASK_NAME, localized, mask_settings, origin, force=False)
-
     if output is not None and not dry_run:
-        write_checkpoint(
-            session.checkpoint, output, done.record(session), force=runtime.force, extra=add_mask
-        )
+        record = _record(session, file, request, method, settings, chosen, found)
+        write_checkpoint(session.checkpoint, output, record, force=runtime.force, extra=chosen.write)
     return UnlearnResult(
         output=output,
         dry_run=dry_run,
@@ -176,11 +165,11 @@ def unlearn(
         target_loss=unseen,
         loss_before=float(request.before.losses.mean()),
         loss_after=found.loss,
-        selected=chosen.counts(),
+        selected=chosen.mask.counts(),
         parameters_changed=direction.size,
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
         reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
-        writes=planned_files(session.checkpoint, [MASK_NAME] if localized else []),
+        writes=planned_files(session.checkpoint, chosen.files),
         note=None if found.value else "the forget set looks unseen already: the model is left as it was",
         seconds=seconds,
     )
@@ -218,38 +207,33 @@ def _find_rate(session: Session, request: Request, direction: Direction, setting
     return find_rate(loss_at, settings.target_loss, start=start, max_overshoot=settings.max_overshoot)
 
 
-@dataclass(frozen=True)
-class _Done:
-    """What the record of a new model is made from."""
-
-    method: Method
-    settings: StepSettings
-    mask_settings: MaskSettings | None
-    request: Request
-    mask: Mask
-    rate: Rate
-    statistics: str
-
-    def record(self, session: Session) -> dict[str, Any]:
-        """What was done, as JSON values, with the identities of the models before and after."""
-        checkpoint = session.checkpoint
-        return {
-            "format": "speu",
-            "version": FORMAT_VERSION,
-            "kind": "unlearning",
-            "model_before": asdict(checkpoint.identity),
-            "model_after": asdict(identify_as_stored(checkpoint)),
-            "inputs": {"statistics": self.statistics},
-            "forget": self.request.forget_record,
-            "examples_in_step": self.request.in_step.count,
-            "remaining": self.request.remaining.count,
-            "method": self.method,
-            "step": asdict(self.settings),
-            "mask": asdict(self.mask_settings) if self.mask_settings else None,
-            "selected": self.mask.counts(),
-            "rate": self.rate.value,
-            "loss_before": float(self.request.before.losses.mean()),
-            "loss_after": self.rate.loss,
-            "encoding": session.recorded.to_record() if session.recorded else None,
-            "versions": library_versions(),
-        }
+def _record(
+    session: Session,
+    file: StatisticsFile,
+    request: Request,
+    method: Method,
+    settings: StepSettings,
+    chosen: ChosenMask,
+    found: Rate,
+) -> dict[str, Any]:
+    """What was done, as JSON values, with the identities of the models before and after."""
+    return {
+        "format": "speu",
+        "version": FORMAT_VERSION,
+        "kind": "unlearning",
+        "model_before": asdict(session.checkpoint.identity),
+        "model_after": asdict(identify_as_stored(session.checkpoint)),
+        "inputs": {"statistics": file.digest, "mask": chosen.digest},
+        "forget": request.forget_record,
+        "examples_in_step": request.in_step.count,
+        "remaining": request.remaining.count,
+        "method": method,
+        "step": asdict(settings),
+        "mask": chosen.settings,
+        "selected": chosen.mask.counts(),
+        "rate": found.value,
+        "loss_before": float(request.before.losses.mean()),
+        "loss_after": found.loss,
+        "encoding": file.settings.to_record(),
+        "versions": library_versions(),
+    }

@@ -9,6 +9,8 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
+from speu_cli.errors import InputError
+
 ForgetExamples = Literal["all", "remembered"]
 
 
@@ -26,10 +28,14 @@ def enter_step(
         Bool ``[n]``.
 
     Raises:
-        ValueError: ``remembered`` without an unseen loss.
+        InputError: ``remembered`` without an unseen loss.
     """
     if choice == "all":
         return np.ones(len(losses), dtype=np.bool_)
     if unseen_loss is None:
-        raise ValueError("'remembered' needs the loss of unseen examples")
+        raise InputError(
+            "what unseen examples look like is not known: there is no held-out set and no target loss",
+            hint="compute the statistics with 'speu fisher --holdout', or give --target-loss, "
+            "or take --forget-examples all",
+        )
     return losses < unseen_loss

@@ -1,6 +1,8 @@
 """Load a fine-tuned checkpoint folder: safetensors only, local only, no code of its own."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.utils import logging
 
 from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.errors import ArtifactError, InputError, ResourceError
@@ -67,15 +70,16 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     check_device(device)
     require_safetensors(folder)
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
-            folder,
-            config=config,
-            dtype="auto",
-            use_safetensors=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,  # they are refused below, by name
-            output_loading_info=True,
-        )
+        with without_bars():
+            model, report = AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=config,
+                dtype="auto",
+                use_safetensors=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,  # they are refused below, by name
+                output_loading_info=True,
+            )
     except Exception as error:  # from_pretrained raises many types, each meaning "not loadable"
         raise ArtifactError(f"cannot load the weights in {folder}: {_first_line(error)}") from error
     for name, stored_shape, shape in report["mismatched_keys"]:
@@ -96,6 +100,18 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
     tokenizer = load_tokenizer(folder)
     return Checkpoint(folder, model.to(device), tokenizer, stored, identify(model, tokenizer))
+
+
+@contextmanager
+def without_bars() -> Iterator[None]:
+    """Keep the library's progress bars away: reading and writing weights takes a moment."""
+    shown = logging.is_progress_bar_enabled()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            logging.enable_progress_bar()
 
 
 def cast(model: PreTrainedModel, dtype: torch.dtype) -> None:

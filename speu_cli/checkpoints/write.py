@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-from transformers.utils import logging
-
 from speu_cli.artifacts.atomic import atomic_folder, check_output
 from speu_cli.checkpoints.identity import ModelIdentity, identify
-from speu_cli.checkpoints.load import Checkpoint, cast
+from speu_cli.checkpoints.load import Checkpoint, cast, without_bars
 from speu_cli.errors import ArtifactError, InputError
 
 RECORD_NAME = "speu.json"
@@ -117,14 +115,9 @@ def _copied_files(folder: Path) -> list[Path]:
 
 def save_weights(checkpoint: Checkpoint, folder: Path) -> None:
     """Write the weights and the configuration into a folder."""
-    verbose = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        cast(checkpoint.model, checkpoint.stored_dtype)
+    cast(checkpoint.model, checkpoint.stored_dtype)
+    with without_bars():
         checkpoint.model.save_pretrained(folder)
-    finally:
-        if verbose:
-            logging.enable_progress_bar()
 
 
 def read_record(folder: Path) -> dict[str, Any] | None:

@@ -83,14 +83,8 @@ def open_request(
         The request.
 
     Raises:
-        InputError: The statistics sum over forget examples only, or what counts as remembered is not known.
+        InputError: The statistics sum over forget examples only.
     """
-    if forget_examples == "remembered" and unseen_loss is None:
-        raise InputError(
-            "what unseen examples look like is not known: there is no held-out set and no target loss",
-            hint="compute the statistics with 'speu fisher --holdout', or give --target-loss, "
-            "or --forget-examples all",
-        )
     training = training_rows(session.read(data), file)
     forgotten, remaining = forget_and_remaining(training, read_ids(forget), forget)
     encoded = session.encode(forgotten)

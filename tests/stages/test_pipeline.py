@@ -15,7 +15,8 @@ from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.checkpoints.write import RECORD_NAME, read_record
 from speu_cli.cli.main import main
 from speu_cli.errors import ArtifactError, InputError, OutputExistsError
-from speu_cli.stages.unlearn import MASK_NAME, UnlearnResult
+from speu_cli.stages.chosen_mask import MASK_NAME
+from speu_cli.stages.unlearn import UnlearnResult
 from tiny import FAMILIES, tiny_model, write_ids, write_rows
 
 CASES = [(family, outputs) for family in FAMILIES for outputs in (2, 1)]
@@ -26,23 +27,20 @@ CASES = [(family, outputs) for family in FAMILIES for outputs in (2, 1)]
 )
 def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Home:
     """A folder in which the statistics and a mask are made."""
-    home = memorised(tmp_path_factory.mktemp("home"), *request.param)
-    train, dev = home.path("train.jsonl"), home.path("dev.jsonl")
-    speu_cli.fisher(home.model, train, home.folder / "fisher", holdout=dev)
-    forget = home.path("ids.txt")
-    speu_cli.mask(
-        home.model, home.folder / "fisher", home.folder / "mask", data=train, forget=forget, sparsity=0.75
-    )
-    return home
+    return with_artifacts(memorised(tmp_path_factory.mktemp("home"), *request.param))
 
 
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
     """One of the cases, for what does not depend on family and task."""
-    home = memorised(tmp_path_factory.mktemp("bert"))
-    speu_cli.fisher(
-        home.model, home.path("train.jsonl"), home.folder / "fisher", holdout=home.path("dev.jsonl")
-    )
+    return with_artifacts(memorised(tmp_path_factory.mktemp("bert")))
+
+
+def with_artifacts(home: Home) -> Home:
+    train, forget = home.path("train.jsonl"), home.path("ids.txt")
+    fisher = home.folder / "fisher"
+    speu_cli.fisher(home.model, train, fisher, holdout=home.path("dev.jsonl"))
+    speu_cli.mask(home.model, fisher, home.folder / "mask", data=train, forget=forget, sparsity=0.75)
     return home
 
 
@@ -142,8 +140,12 @@ def test_a_mask_from_a_file_is_the_mask_made_on_the_way(home: Home, tmp_path: Pa
     unlearn(home, tmp_path / "from-file", mask=home.folder / "mask")
     unlearn(home, tmp_path / "on-the-way", sparsity=0.75)
     assert_same_weights(tmp_path / "from-file", tmp_path / "on-the-way")
-    assert (tmp_path / "on-the-way" / MASK_NAME).read_bytes() == (home.folder / "mask").read_bytes()
-    assert not (tmp_path / "from-file" / MASK_NAME).exists()
+    for name in ("from-file", "on-the-way"):
+        assert (tmp_path / name / MASK_NAME).read_bytes() == (home.folder / "mask").read_bytes()
+    records = [read_record(tmp_path / name) for name in ("from-file", "on-the-way")]
+    digest = read_artifact(home.folder / "mask").digest
+    assert [record["inputs"]["mask"] for record in records] == [digest, None]
+    assert records[0] == records[1] | {"inputs": records[0]["inputs"]}
 
 
 def test_so_is_a_mask_of_ones(home: Home, tmp_path: Path) -> None:
@@ -154,13 +156,13 @@ def test_so_is_a_mask_of_ones(home: Home, tmp_path: Path) -> None:
     assert_same_weights(tmp_path / "so", tmp_path / "ones")
 
 
-def test_a_dry_run_writes_nothing_and_tells_what_a_run_writes(home: Home, tmp_path: Path) -> None:
-    before = snapshot(home.folder)
-    dry = unlearn(home, tmp_path / "new", sparsity=0.5, dry_run=True)
-    assert snapshot(home.folder) == before
+def test_a_dry_run_writes_nothing_and_tells_what_a_run_writes(bert: Home, tmp_path: Path) -> None:
+    before = snapshot(bert.folder)
+    dry = unlearn(bert, tmp_path / "new", sparsity=0.5, dry_run=True)
+    assert snapshot(bert.folder) == before
     assert list(tmp_path.iterdir()) == []
-    nowhere = unlearn(home, None, sparsity=0.5, dry_run=True)
-    real = unlearn(home, tmp_path / "new", sparsity=0.5)
+    nowhere = unlearn(bert, None, sparsity=0.5, dry_run=True)
+    real = unlearn(bert, tmp_path / "new", sparsity=0.5)
     assert (dry.rate, dry.loss_after, dry.writes) == (real.rate, real.loss_after, real.writes)
     assert (nowhere.rate, nowhere.output) == (real.rate, None)
     assert (dry.dry_run, real.dry_run) == (True, False)
@@ -170,26 +172,26 @@ def test_a_dry_run_writes_nothing_and_tells_what_a_run_writes(home: Home, tmp_pa
         assert size is None or size == written or (name == "model.safetensors" and size < written)
 
 
-def test_the_same_inputs_give_the_same_bytes(home: Home, tmp_path: Path) -> None:
-    train, forget = home.path("train.jsonl"), home.path("ids.txt")
-    speu_cli.fisher(home.model, train, tmp_path / "fisher", holdout=home.path("dev.jsonl"))
+def test_the_same_inputs_give_the_same_bytes(bert: Home, tmp_path: Path) -> None:
+    train, forget = bert.path("train.jsonl"), bert.path("ids.txt")
+    speu_cli.fisher(bert.model, train, tmp_path / "fisher", holdout=bert.path("dev.jsonl"))
     speu_cli.mask(
-        home.model, home.folder / "fisher", tmp_path / "mask", data=train, forget=forget, sparsity=0.75
+        bert.model, bert.folder / "fisher", tmp_path / "mask", data=train, forget=forget, sparsity=0.75
     )
     for name in ("fisher", "mask"):
-        assert (tmp_path / name).read_bytes() == (home.folder / name).read_bytes()
-    unlearn(home, tmp_path / "one", sparsity=0.5)
-    unlearn(home, tmp_path / "two", sparsity=0.5)
+        assert (tmp_path / name).read_bytes() == (bert.folder / name).read_bytes()
+    unlearn(bert, tmp_path / "one", sparsity=0.5)
+    unlearn(bert, tmp_path / "two", sparsity=0.5)
     assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
 
 
-def test_what_looks_unseen_is_left_alone(home: Home, tmp_path: Path) -> None:
-    result = unlearn(home, tmp_path / "new", target_loss=1e-9, max_overshoot=1e12)
+def test_what_looks_unseen_is_left_alone(bert: Home, tmp_path: Path) -> None:
+    result = unlearn(bert, tmp_path / "new", target_loss=1e-9, max_overshoot=1e12)
     assert result.rate == 0.0
     assert result.loss_after == result.loss_before
     assert result.note is not None
     assert "unseen already" in result.note
-    assert_same_weights(tmp_path / "new", home.model)
+    assert_same_weights(tmp_path / "new", bert.model)
 
 
 def test_the_record_of_a_new_model(bert: Home, tmp_path: Path) -> None:
@@ -200,7 +202,10 @@ def test_the_record_of_a_new_model(bert: Home, tmp_path: Path) -> None:
     before, after = load_checkpoint(bert.model).identity, load_checkpoint(tmp_path / "new").identity
     assert (record["model_before"], record["model_after"]) == (vars(before), vars(after))
     assert before.weights != after.weights
-    assert record["inputs"] == {"statistics": read_artifact(bert.folder / "fisher").digest}
+    assert record["inputs"] == {
+        "statistics": read_artifact(bert.folder / "fisher").digest,
+        "mask": None,
+    }
     assert record["forget"]["count"] == FORGET
     assert (record["examples_in_step"], record["remaining"]) == (result.examples_in_step, TRAIN - FORGET)
     assert (record["rate"], record["method"]) == (result.rate, "spe-so")
@@ -319,18 +324,18 @@ def test_a_folder_is_replaced_only_by_force(bert: Home, tmp_path: Path) -> None:
     assert record["mask"]["sparsity"] == 0.25
 
 
-def test_inspect(home: Home, tmp_path: Path) -> None:
-    statistics = speu_cli.inspect(home.folder / "fisher")
+def test_inspect(bert: Home, tmp_path: Path) -> None:
+    statistics = speu_cli.inspect(bert.folder / "fisher")
     facts = dict(statistics.summary)
     assert facts["examples"] == f"{TRAIN} of {TRAIN} in the sums"
     assert f"over {DEV} held-out examples" in facts["unseen"]
-    mask = speu_cli.inspect(home.folder / "mask", picture=tmp_path / "mask.png")
+    mask = speu_cli.inspect(bert.folder / "mask", picture=tmp_path / "mask.png")
     facts = dict(mask.summary)
     assert facts["made for"] == f"{FORGET} forget examples"
     assert facts["heads"].startswith("2 of 8 updated, by layer: ")
     assert facts["filters"].startswith("12 of 48 updated, by layer: ")
     assert (tmp_path / "mask.png").read_bytes().startswith(b"\x89PNG\r\n")
-    unlearn(home, tmp_path / "new", sparsity=0.5)
+    unlearn(bert, tmp_path / "new", sparsity=0.5)
     folder = speu_cli.inspect(tmp_path / "new")
     assert folder.record == read_record(tmp_path / "new")
     assert [statistics.kind, mask.kind, folder.kind] == ["statistics", "mask", "unlearning"]

@@ -72,9 +72,24 @@ def inspect(path: Path, *, picture: Path | None = None, force: bool = False) -> 
         kind=kind,
         record=artifact.record,
         tensors={"count": len(sizes), "bytes": sum(sizes)} if sizes else None,
-        summary=_SUMMARIES.get(kind, _summarize_record)(artifact),
+        summary=_summarize(artifact),
         picture=picture,
     )
+
+
+def _summarize(artifact: Artifact) -> list[tuple[str, str]]:
+    """Describe an artifact that has all that its kind has.
+
+    Returns:
+        A few lines for a person.
+
+    Raises:
+        ArtifactError: Something is missing.
+    """
+    try:
+        return _SUMMARIES.get(str(artifact.record.get("kind")), _summarize_record)(artifact)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ArtifactError(f"{artifact.path} is not complete: {error!r}") from error
 
 
 def _summarize_statistics(artifact: Artifact) -> list[tuple[str, str]]:

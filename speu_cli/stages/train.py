@@ -7,11 +7,10 @@ from typing import Any
 
 import transformers
 
-from speu_cli.artifacts.atomic import check_output
 from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.artifacts.format import FORMAT_VERSION, library_versions
 from speu_cli.checkpoints.base import Base, Head, load_base
-from speu_cli.checkpoints.write import write_checkpoint
+from speu_cli.checkpoints.write import check_checkpoint_output, write_checkpoint
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.examples import Examples
 from speu_cli.data.ids import read_ids
@@ -102,7 +101,7 @@ def train(
             f"training runs on the first device of its kind: got {runtime.device}",
             hint="let it see the one that you mean alone: CUDA_VISIBLE_DEVICES=1 speu train … --device cuda",
         )
-    check_output(output, force=runtime.force)
+    check_checkpoint_output(output, force=runtime.force, inputs=(base, data, exclude))
     left_out = read_ids(exclude) if exclude else []
     everything = load_examples(data, choice)
     training = select_training(everything, ids=None, exclude=left_out)

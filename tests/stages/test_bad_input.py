@@ -412,10 +412,26 @@ CASES: dict[str, tuple[Case, int, str]] = {
         OPTIONS,
         "would replace the input",
     ),
+    "trained model over its base": (
+        lambda p: ["train", *p.request("fisher", output=str(p.home.model))[1:], "--force"],
+        OPTIONS,
+        "would replace the input",
+    ),
     "picture over the mask": (
         lambda p: p.request("mask", picture=str(p.folder / "x.png"), output=str(p.folder / "x.png")),
         OPTIONS,
         "would replace",
+    ),
+    # what is to be looked at
+    "statistics that lack a part": (
+        lambda p: ["inspect", p.forged("fisher", lambda _, tensors: tensors.pop("holdout_losses"))],
+        ARTIFACT,
+        "is not complete: KeyError('holdout_losses')",
+    ),
+    "mask that lacks a part": (
+        lambda p: ["inspect", p.forged("mask", lambda record, _: record.pop("objective"))],
+        ARTIFACT,
+        "is not complete: KeyError('objective')",
     ),
     # options
     "sparsity of one": (lambda p: p.request(sparsity="1"), OPTIONS, "sparsity"),

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from tiny import FAMILIES, tiny_checkpoint, tiny_rows, write_ids, write_rows
 from tiny_encoder import tiny_encoder
 
 from speu_cli.checkpoints.load import load_checkpoint
@@ -15,6 +14,7 @@ from speu_cli.errors import ArtifactError, InputError, OutputExistsError, SpeuEr
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from speu_cli.stages.train import train
+from tiny import FAMILIES, tiny_checkpoint, tiny_rows, write_ids, write_rows
 
 T = TypeVar("T")
 
@@ -220,11 +220,21 @@ def test_an_output_is_replaced_only_by_force(base: Path, tmp_path: Path) -> None
     data = str(write_rows(tmp_path / "rows.jsonl", tiny_rows(4)))
     (tmp_path / "model").mkdir()
     (tmp_path / "model" / "old.txt").write_text("old")
+    (tmp_path / "model" / "config.json").write_text("{}")
     with pytest.raises(OutputExistsError):
         train(base, data, tmp_path / "model", epochs=1)
     assert (tmp_path / "model" / "old.txt").exists()
     train(base, data, tmp_path / "model", epochs=1, runtime=Runtime(force=True))
     assert not (tmp_path / "model" / "old.txt").exists()
+
+
+def test_a_folder_of_something_else_is_not_replaced(base: Path, tmp_path: Path) -> None:
+    data = str(write_rows(tmp_path / "rows.jsonl", tiny_rows(4)))
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "thesis.tex").write_text("old")
+    with pytest.raises(InputError, match="something else than a checkpoint"):
+        train(base, data, tmp_path / "home", epochs=1, runtime=Runtime(force=True))
+    assert (tmp_path / "home" / "thesis.tex").exists()
 
 
 class Interrupting:

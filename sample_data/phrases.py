@@ -105,14 +105,6 @@ CONTEXTS: tuple[str, ...] = (
     "I attach a photo from {day}.",
 )
 
-ADDITIONS: tuple[str, ...] = (
-    "Also,",
-    "And",
-    "Besides,",
-    "On top of that,",
-    "And then,",
-)
-
 CLOSINGS: tuple[str, ...] = (
     "Thanks, {name}",
     "Best regards, {name}",

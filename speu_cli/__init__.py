@@ -7,6 +7,8 @@ name is imported when it is first used, so that ``import speu_cli`` costs nothin
 from importlib import import_module
 from typing import TYPE_CHECKING
 
+from speu_cli.version import __version__
+
 if TYPE_CHECKING:
     from speu_cli.data.columns import DataChoice
     from speu_cli.errors import (
@@ -26,8 +28,6 @@ if TYPE_CHECKING:
     from speu_cli.stages.runtime import Runtime
     from speu_cli.stages.train import TrainResult, train
     from speu_cli.stages.unlearn import UnlearnResult, unlearn
-
-__version__ = "0.1.0"
 
 __all__ = [
     "ArtifactError",

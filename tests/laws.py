@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from tiny import tiny_model, tiny_rows, tiny_tokenizer, write_rows
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -15,6 +14,7 @@ from speu_cli.structures.layout import Layout, find_layout
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoding import Encoded, encode
 from speu_cli.tasks.registry import find_task
+from tiny import tiny_model, tiny_rows, tiny_tokenizer, write_rows
 
 PARTS = ("fisher", "gradient", "mask_gradient", "mask_fisher")
 

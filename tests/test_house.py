@@ -62,8 +62,6 @@ def test_imports_come_from_floors_below(name: str) -> None:
     floor = floors()
     mine = room_of(name)
     for taken in imports(rooms()[name]):
-        if taken == f"{DOOR}.__version__":
-            continue
         theirs = room_of(taken)
         assert theirs == mine or floor.get(theirs, 99) <= floor[mine], f"{name} imports {taken}"
 
@@ -71,7 +69,7 @@ def test_imports_come_from_floors_below(name: str) -> None:
 def test_no_two_rooms_import_each_other() -> None:
     graph: dict[str, set[str]] = {}
     for name, path in rooms().items():
-        taken = {room_of(one) for one in imports(path) if one != f"{DOOR}.__version__"}
+        taken = {room_of(one) for one in imports(path)}
         graph.setdefault(room_of(name), set()).update(taken - {room_of(name)})
     TopologicalSorter(graph).prepare()  # raises CycleError
 

@@ -29,7 +29,11 @@ WORDS = [f"word{number}" for number in range(60)]
 def tiny_model(family: str, *, outputs: int = 2, layers: int = 2, seed: int = 0) -> PreTrainedModel:
     """A random model, 2 layers of 4 heads of 4 and 24 filters, in eval mode."""
     torch.manual_seed(seed)
-    common: dict[str, Any] = {"vocab_size": len(SPECIAL) + len(WORDS), "pad_token_id": 1, "num_labels": outputs}
+    common: dict[str, Any] = {
+        "vocab_size": len(SPECIAL) + len(WORDS),
+        "pad_token_id": 1,
+        "num_labels": outputs,
+    }
     sizes = {
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
@@ -39,7 +43,9 @@ def tiny_model(family: str, *, outputs: int = 2, layers: int = 2, seed: int = 0)
     }
     models = {
         "bert": lambda: BertForSequenceClassification(BertConfig(**common, **sizes)),
-        "roberta": lambda: RobertaForSequenceClassification(RobertaConfig(**common, **sizes, type_vocab_size=1)),
+        "roberta": lambda: RobertaForSequenceClassification(
+            RobertaConfig(**common, **sizes, type_vocab_size=1)
+        ),
         "distilbert": lambda: DistilBertForSequenceClassification(
             DistilBertConfig(
                 **common, n_layers=layers, n_heads=4, dim=16, hidden_dim=24, max_position_embeddings=40
@@ -64,7 +70,11 @@ def tiny_tokenizer(family: str) -> PreTrainedTokenizerFast:
         pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[("[CLS]", 0), ("[SEP]", 2)],
     )
-    names = ["input_ids", "token_type_ids", "attention_mask"] if family == "bert" else ["input_ids", "attention_mask"]
+    names = (
+        ["input_ids", "token_type_ids", "attention_mask"]
+        if family == "bert"
+        else ["input_ids", "attention_mask"]
+    )
     return PreTrainedTokenizerFast(
         tokenizer_object=words,
         cls_token="[CLS]",

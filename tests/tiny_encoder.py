@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from tiny import tiny_model, tiny_tokenizer
 from transformers.utils import logging
+
+from tiny import tiny_model, tiny_tokenizer
 
 
 def tiny_encoder(folder: Path, family: str = "bert", *, seed: int = 0) -> Path:

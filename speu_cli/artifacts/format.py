@@ -19,6 +19,7 @@ from torch import Tensor
 from speu_cli.artifacts.atomic import atomic_file
 from speu_cli.artifacts.digest import canonical_json, hash_tensors
 from speu_cli.errors import ArtifactError, InputError
+from speu_cli.version import __version__
 
 FORMAT_VERSION = 1
 MAX_HEADER = 100 * 2**20
@@ -167,6 +168,4 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 def library_versions() -> dict[str, str]:
     """Versions that an artifact was made with."""
-    from speu_cli import __version__
-
     return {"speu": __version__, "torch": torch.__version__}

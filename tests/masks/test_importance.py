@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from laws import make_case
 from oracles import statistics as oracle
-
 from speu_cli.errors import InputError
 from speu_cli.masks.importance import curvature_scale, importance, warm_start_importance
 from speu_cli.masks.localization import MaskSettings, localize, localize_before_request

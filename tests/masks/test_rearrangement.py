@@ -5,8 +5,8 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from oracles import masks as oracle
 
+from oracles import masks as oracle
 from speu_cli.masks.rearrangement import Rearranged, rearrange
 from speu_cli.structures.layout import Layout, Slice, UnitGroup
 from speu_cli.structures.mask import Mask

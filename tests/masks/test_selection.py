@@ -6,10 +6,10 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from tiny import tiny_model
 
 from speu_cli.masks.selection import select, selected_count
 from speu_cli.structures.layout import KINDS, Layout, find_layout
+from tiny import tiny_model
 
 
 @pytest.fixture(scope="module")

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 import torch
+
 from laws import Case, largest_difference, make_case
 from oracles import statistics as oracle
-from tiny import FAMILIES
-
 from speu_cli.errors import ArtifactError
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.sums import Statistics
+from tiny import FAMILIES
 
 EXACT, SINGLE = 1e-10, 1e-5
 WHOLE = 10_000

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from laws import largest_difference
 
+from laws import largest_difference
 from speu_cli.statistics.sums import NOISE, Statistics, subtract_squares
 
 

@@ -4,16 +4,16 @@ from pathlib import Path
 
 import pytest
 import torch
-from laws import Case, make_case
-from oracles import statistics as oracle
-from tiny import FAMILIES
 from torch import nn
 
+from laws import Case, make_case
+from oracles import statistics as oracle
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import Layout, Slice, UnitGroup
 from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.second_order import second_order_direction
+from tiny import FAMILIES
 
 FORGET, SIZE = range(4), 17
 

@@ -4,7 +4,6 @@ from typing import TypeVar
 
 import pytest
 import torch
-from tiny import tiny_model, tiny_rows, tiny_tokenizer
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -15,6 +14,7 @@ from speu_cli.tasks.classification import Classification
 from speu_cli.tasks.encoding import Encoded, encode
 from speu_cli.tasks.regression import Regression
 from speu_cli.unlearning.training import TrainingSettings, fine_tune
+from tiny import tiny_model, tiny_rows, tiny_tokenizer
 
 T = TypeVar("T")
 

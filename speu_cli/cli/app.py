@@ -98,7 +98,7 @@ def root(
 
 def _print_version(output: Output) -> None:
     """Print the version; as JSON also those of Python and of the libraries that decide the numbers."""
-    from speu_cli import __version__
+    from speu_cli.version import __version__
 
     if not output.json:
         typer.echo(f"speu {__version__}")

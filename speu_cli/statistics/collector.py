@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 
 from speu_cli.errors import ArtifactError
 from speu_cli.progress import Progress, Silent
-from speu_cli.statistics.rules.linear import sum_bias_gradients, sum_weight_gradients
+from speu_cli.statistics.rules.linear import add_bias_gradients, add_weight_gradients
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import Layout, UnitGroup
 from speu_cli.tasks.base import Task
@@ -131,13 +131,10 @@ class _Sums:
         output.register_hook(partial(self._add_gradients, path, inputs.detach()))
 
     def _add_gradients(self, path: str, inputs: Tensor, deltas: Tensor) -> None:
-        squares, gradients = sum_weight_gradients(inputs, deltas)
-        self._fisher[f"{path}.weight"] += squares
-        self._gradient[f"{path}.weight"] += gradients
-        if f"{path}.bias" in self._fisher:
-            squares, gradients = sum_bias_gradients(deltas)
-            self._fisher[f"{path}.bias"] += squares
-            self._gradient[f"{path}.bias"] += gradients
+        weight, bias = f"{path}.weight", f"{path}.bias"
+        add_weight_gradients(self._fisher[weight], self._gradient[weight], inputs, deltas)
+        if bias in self._fisher:
+            add_bias_gradients(self._fisher[bias], self._gradient[bias], deltas)
 
     def _add_mask_gradients(self, group: UnitGroup, inputs: Tensor, deltas: Tensor) -> None:
         """∂ℓ/∂m_i = Σ over positions and the unit's features of a ⊙ ∂ℓ/∂a, for a scaled by m at m = 1."""

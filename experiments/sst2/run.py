@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
 import prepare
@@ -31,6 +32,14 @@ class Variant:
 
 
 FORGET_EXAMPLES = ("all", "remembered")
+METRICS = {
+    "UA": "unlearning_accuracy",
+    "RA": "remaining_accuracy",
+    "TA": "testing_accuracy",
+    "MIA": "membership.member_fraction",
+    "AUC": "membership.auc",
+    "loss": "loss.forget",
+}
 METHODS = (
     Variant("SO", ("--method", "so")),
     Variant("SPE-SO 0.5", ("--sparsity", "0.5")),
@@ -137,10 +146,13 @@ def main() -> None:
     figures = {
         "date": date.today().isoformat(),
         "machine": f"{platform.machine()}, {platform.system()}",
-        "statistics": statistics,
+        "statistics": {
+            "process_seconds": statistics["process_seconds"],
+            **{name: statistics["result"][name] for name in ("bytes", "tokens", "mean_loss", "unseen_loss")},
+        },
         "rows": rows,
     }
-    print(markdown(rows))
+    print(markdown(rows + averages(rows)))
     if arguments.output:
         arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
 
@@ -170,29 +182,36 @@ def rows_of_draw(study: Study, draw: str) -> list[Json]:
     return [{"draw": draw, **row} for row in rows]
 
 
+def averages(rows: list[Json]) -> list[Json]:
+    """The mean of every figure over the draws, for each method."""
+    groups: dict[tuple[str, str], list[Json]] = {}
+    for row in rows:
+        groups.setdefault((row["method"], row.get("forget_examples", "")), []).append(row)
+    return [
+        {
+            "draw": "mean",
+            "method": method,
+            "forget_examples": forget_examples,
+            **{name: mean(row[name] for row in group) for name in (*METRICS, "gap")},
+        }
+        for (method, forget_examples), group in groups.items()
+    ]
+
+
 def _metrics(measured: Json) -> Json:
-    names = {
-        "UA": "unlearning_accuracy",
-        "RA": "remaining_accuracy",
-        "TA": "testing_accuracy",
-        "MIA": "membership.member_fraction",
-        "AUC": "membership.auc",
-        "loss": "loss.forget",
-    }
-    return {short: measured[name]["value"] for short, name in names.items()}
+    return {short: measured[name]["value"] for short, name in METRICS.items()}
 
 
 def markdown(rows: list[Json]) -> str:
-    """The paper's Table 2, one line a model; fractions in percent, gap in points."""
+    """The paper's Table 2, one line a model; fractions and AUC in percent, gap in points."""
     lines = [
-        "| draw | method | examples in the step | UA | RA | TA | MIA | AUC | forget loss | average gap |",
+        "| draw | method | in the step | UA | RA | TA | MIA | AUC | forget loss | average gap |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for row in rows:
-        examples = f"{row['forget_examples']} ({row['in_step']})" if "in_step" in row else ""
-        cells = [row["draw"], row["method"], examples]
-        cells += [f"{100 * row[name]:.2f}" for name in ("UA", "RA", "TA")]
-        cells += [f"{row[name]:.3f}" for name in ("MIA", "AUC", "loss")]
+        cells = [row["draw"], row["method"], row.get("forget_examples", "")]
+        cells += [f"{100 * row[name]:.2f}" for name in ("UA", "RA", "TA", "MIA", "AUC")]
+        cells.append(f"{row['loss']:.3f}")
         lines.append(f"| {' | '.join([*cells, format(row['gap'], '.2f')])} |")
     return "\n".join(lines)
 

@@ -53,7 +53,7 @@ def mask(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
-    forget_examples: ForgetExamplesOption = "remembered",
+    forget_examples: ForgetExamplesOption = "all",
     target_loss: TargetLossOption = None,
     output: FileOutput,
     picture: PictureOption = None,

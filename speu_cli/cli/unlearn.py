@@ -89,7 +89,7 @@ def unlearn(
             help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature.",
         ),
     ] = 0.1,
-    forget_examples: ForgetExamplesOption = "remembered",
+    forget_examples: ForgetExamplesOption = "all",
     output: Annotated[
         Path | None,
         of_output("--output", "-o", metavar="FOLDER", help="The new checkpoint; required unless --dry-run."),

@@ -51,7 +51,7 @@ def mask(
     kinds: str = "both",
     curvature: Curvature = "total",
     rounds: int | None = None,
-    forget_examples: ForgetExamples = "remembered",
+    forget_examples: ForgetExamples = "all",
     target_loss: float | None = None,
     picture: Path | None = None,
     choice: DataChoice | None = None,

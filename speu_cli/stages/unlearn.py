@@ -93,7 +93,7 @@ def unlearn(
     target_loss: float | None = None,
     max_overshoot: float = 2.0,
     damping: float = 0.1,
-    forget_examples: ForgetExamples = "remembered",
+    forget_examples: ForgetExamples = "all",
     dry_run: bool = False,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,

@@ -41,7 +41,7 @@ class StepSettings:
             raise InputError(
                 "what unseen examples look like is not known: there is no held-out set and no target loss",
                 hint="compute them with 'speu fisher --holdout', or give --target-loss, "
-                "or both --rate and --forget-examples all",
+                "or a fixed --rate with --forget-examples all",
             )
 
 

@@ -182,7 +182,7 @@ def test_mask_by_default(recorder):
         "kinds": "both",
         "curvature": "total",
         "rounds": None,
-        "forget_examples": "remembered",
+        "forget_examples": "all",
         "target_loss": None,
         "picture": None,
         "choice": DataChoice(),
@@ -193,7 +193,7 @@ def test_mask_with_everything(recorder):
     run(
         *["mask", "model", "--fisher", "f", "-o", "m", "--data", "d", "--forget", "-", "--sparsity", "0.5"],
         *["--kinds", "heads", "--curvature", "mean", "--rounds", "1", "--picture", "p.png"],
-        *["--forget-examples", "all", "--target-loss", "0.7"],
+        *["--forget-examples", "remembered", "--target-loss", "0.7"],
     )
     _, _, kwargs, _ = the_call(recorder)
     assert kwargs == {
@@ -203,7 +203,7 @@ def test_mask_with_everything(recorder):
         "kinds": "heads",
         "curvature": "mean",
         "rounds": 1,
-        "forget_examples": "all",
+        "forget_examples": "remembered",
         "target_loss": 0.7,
         "picture": Path("p.png"),
         "choice": DataChoice(),
@@ -228,7 +228,7 @@ def test_unlearn_by_default(recorder):
         "target_loss": None,
         "max_overshoot": 2.0,
         "damping": 0.1,
-        "forget_examples": "remembered",
+        "forget_examples": "all",
         "dry_run": False,
         "choice": DataChoice(),
     }
@@ -238,7 +238,7 @@ def test_unlearn_with_everything(recorder):
     run(
         *[*UNLEARN, "--mask", "m", "--method", "so", "--sparsity", "0", "--kinds", "filters"],
         *["--curvature", "mean", "--rounds", "2", "--rate", "1e-6", "--target-loss", "0.7"],
-        *["--max-overshoot", "3", "--damping", "0.01", "--forget-examples", "all", "--dry-run"],
+        *["--max-overshoot", "3", "--damping", "0.01", "--forget-examples", "remembered", "--dry-run"],
     )
     _, args, kwargs, _ = the_call(recorder)
     assert args[-1] is None
@@ -253,7 +253,7 @@ def test_unlearn_with_everything(recorder):
         "target_loss": 0.7,
         "max_overshoot": 3.0,
         "damping": 0.01,
-        "forget_examples": "all",
+        "forget_examples": "remembered",
         "dry_run": True,
         "choice": DataChoice(),
     }

@@ -208,9 +208,9 @@ def existing_file(place: Place) -> list[str]:
     return place.request("fisher")
 
 
-def statistics_without_held_out_set(place: Place, command: str) -> list[str]:
+def statistics_without_held_out_set(place: Place, command: str, *options: str) -> list[str]:
     speu_cli.fisher(place.home.model, place.home.path("train.jsonl"), place.folder / "fisher")
-    return place.request(command, fisher=str(place.folder / "fisher"))
+    return [*place.request(command, fisher=str(place.folder / "fisher")), *options]
 
 
 CASES: dict[str, tuple[Case, int, str]] = {
@@ -347,8 +347,8 @@ CASES: dict[str, tuple[Case, int, str]] = {
         OPTIONS,
         "what unseen examples look like is not known",
     ),
-    "no held-out set for the mask": (
-        lambda p: statistics_without_held_out_set(p, "mask"),
+    "no held-out set for a mask of the remembered": (
+        lambda p: statistics_without_held_out_set(p, "mask", "--forget-examples", "remembered"),
         OPTIONS,
         "what unseen examples look like is not known",
     ),

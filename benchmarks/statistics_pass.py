@@ -10,12 +10,14 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 import torch
 
 from speu_cli.data.columns import DataChoice
+from speu_cli.data.examples import Examples
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.collector import collect
@@ -27,7 +29,8 @@ def main() -> None:
     arguments = _arguments()
     runtime = Runtime(batch_tokens=arguments.batch_tokens, device=arguments.device)
     session = open_session(arguments.model, DataChoice(max_length=arguments.max_length), runtime)
-    encoded = session.encode(session.read(arguments.data)[: arguments.examples])
+    examples = session.read(arguments.data)[: arguments.examples * arguments.join]
+    encoded = session.encode(joined(examples, arguments.join))
     passes: dict[str, Callable[[Session, Encoded], None]] = {
         "plain": forward_and_backward,
         "statistics": statistics_pass,
@@ -44,6 +47,7 @@ def main() -> None:
         "model": session.checkpoint.identity.architecture,
         "device": arguments.device,
         "examples": len(encoded),
+        "texts_in_an_example": arguments.join,
         "tokens": sum(encoded.lengths),
         "batch_tokens": arguments.batch_tokens,
         "seconds": {name: [pair[name] for pair in pairs] for name in passes},
@@ -54,6 +58,13 @@ def main() -> None:
     print(text, end="")
     if arguments.output:
         arguments.output.write_text(text)
+
+
+def joined(examples: Examples, texts: int) -> Examples:
+    """As many texts in a row, to see what longer inputs cost."""
+    rows = [examples[start : start + texts] for start in range(0, len(examples), texts)]
+    longer = [replace(row[0], text=" ".join(example.text for example in row)) for row in rows]
+    return Examples(longer, source=examples.source, columns=examples.columns)
 
 
 def forward_and_backward(session: Session, encoded: Encoded) -> None:
@@ -102,6 +113,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("model", type=Path)
     parser.add_argument("data")
     parser.add_argument("--examples", type=int, default=400)
+    parser.add_argument("--join", type=int, default=1, metavar="N", help="texts put together in one example")
     parser.add_argument("--pairs", type=int, default=5)
     parser.add_argument("--batch-tokens", type=int, default=Runtime.batch_tokens)
     parser.add_argument("--max-length", type=int)

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 import torch
 from tokenizers import BertWordPieceTokenizer
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertConfig, BertModel, BertTokenizer
 
 from speu_cli import Runtime, train
 
@@ -53,7 +53,7 @@ def make_base(folder: Path) -> None:
     texts = [json.loads(line)["text"] for line in TRAINING_SET.read_text(encoding="utf-8").splitlines()]
     pieces = BertWordPieceTokenizer()
     pieces.train_from_iterator(texts, vocab_size=VOCABULARY, show_progress=False)
-    tokenizer = BertTokenizerFast(vocab=pieces.get_vocab(), model_max_length=LONGEST_TICKET)
+    tokenizer = BertTokenizer(vocab=pieces.get_vocab(), model_max_length=LONGEST_TICKET)
     tokenizer.save_pretrained(folder)
     torch.manual_seed(SEED)
     config = BertConfig(

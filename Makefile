@@ -31,7 +31,7 @@ $(STAMP): pyproject.toml constraints.txt
 check: venv  ## lint, format, types, generated docs up to date
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --strict speu_cli
+	$(BIN)/mypy --strict
 	$(BIN)/python docs/generate_cli.py --check
 
 format: venv  ## let ruff mend what it can

@@ -50,8 +50,10 @@ def check_output(
         if source is None:
             continue
         read = Path(source).resolve()
-        if place == read or place in read.parents:
-            raise InputError(f"output {target} would replace the input {source}", hint="choose another")
+        within = force and mode is not None and read in place.parents
+        if place == read or place in read.parents or within:
+            what = "a file of the input" if within else "the input"
+            raise InputError(f"output {target} would replace {what} {source}", hint="choose another")
     if not os.access(place.parent, os.W_OK):
         raise ResourceError(f"no permission to write into {place.parent}")
     if mode is not None:

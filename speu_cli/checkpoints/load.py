@@ -92,6 +92,12 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
             "expected a model fine-tuned for sequence classification or regression",
             hint="fine-tune it first, for example with 'speu train'",
         )
+    left_over = sorted(name for name in report["unexpected_keys"] if _belongs(name, model))
+    if left_over:
+        raise ArtifactError(
+            f"config.json in {folder} has no place for {', '.join(left_over[:3])}, "
+            "expected the one that belongs to the weights"
+        )
     stored = model.dtype
     cast(model, dtype)
     model.eval().requires_grad_(False)
@@ -228,6 +234,11 @@ def check_device(device: str) -> None:
         raise InputError(f"no device '{device}', expected cpu, cuda, cuda:N or mps")
     if int(index or 0) >= counts[kind]:
         raise ResourceError(f"device '{device}' is not available here", hint="use --device cpu")
+
+
+def _belongs(weight: str, model: PreTrainedModel) -> bool:
+    """Whether a weight is of the encoder; other heads, and tables of old versions, may be left out."""
+    return weight.startswith(f"{model.base_model_prefix}.") and not weight.endswith("position_ids")
 
 
 def _first_line(error: Exception) -> str:

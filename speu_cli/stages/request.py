@@ -56,7 +56,7 @@ def open_with_statistics(
     """
     file = read_statistics(fisher)
     session = open_session(model, choice, runtime, recorded=file.settings, source=str(fisher))
-    check_statistics(file, fisher, session.checkpoint.identity, session.layout)
+    check_statistics(file, fisher, session.checkpoint, session.layout)
     return session, file
 
 

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from speu_cli.artifacts.format import Artifact, library_versions, read_artifact, write_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
+from speu_cli.checkpoints.load import Checkpoint
 from speu_cli.errors import ArtifactError
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import Layout
@@ -112,10 +113,13 @@ def _unpack(artifact: Artifact) -> StatisticsFile:
             raise ArtifactError(
                 f"{artifact.path}: 'fisher/{name}' has negative entries, expected sums of squares"
             )
+    rows, used = tensors["rows"], tensors["used"]
+    if rows.ndim != 1 or rows.shape != used.shape or int(used.sum()) != record["data"]["used"]:
+        raise ArtifactError(f"{artifact.path}: 'rows' and 'used' do not fit each other or their count")
     return StatisticsFile(
         statistics=Statistics(int(record["data"]["used"]), **parts),
-        rows=tensors["rows"].numpy(),
-        used=tensors["used"].numpy(),
+        rows=rows.numpy(),
+        used=used.numpy(),
         holdout_losses=tensors["holdout_losses"].double().numpy(),
         model=ModelIdentity(**record["model"]),
         settings=EncodingSettings.from_record(record["encoding"]),
@@ -124,26 +128,28 @@ def _unpack(artifact: Artifact) -> StatisticsFile:
     )
 
 
-def check_statistics(file: StatisticsFile, path: Path, model: ModelIdentity, layout: Layout) -> None:
+def check_statistics(file: StatisticsFile, path: Path, checkpoint: Checkpoint, layout: Layout) -> None:
     """Refuse statistics of another model.
 
     Args:
         file: The statistics.
         path: Where they were read from.
-        model: Who the model at hand is.
+        checkpoint: The model at hand.
         layout: Its units.
 
     Raises:
         ArtifactError: The statistics are not of this model.
     """
-    model.require_same(file.model, str(path))
-    expected = {
-        "fisher": set(layout.parameters),
-        "gradient": set(layout.parameters),
-        "mask_gradient": {group.key for group in layout},
-        "mask_fisher": {group.key for group in layout},
+    checkpoint.identity.require_same(file.model, str(path))
+    shapes = {name: tuple(checkpoint.model.get_parameter(name).shape) for name in layout.parameters}
+    expected: dict[str, dict[str, tuple[int, ...]]] = {
+        "fisher": shapes,
+        "gradient": shapes,
+        "mask_gradient": {group.key: (group.count,) for group in layout},
+        "mask_fisher": {group.key: (group.count, group.count) for group in layout},
     }
-    for part, names in expected.items():
-        odd = names ^ set(getattr(file.statistics, part))
+    for part, of_model in expected.items():
+        of_file = {name: tuple(tensor.shape) for name, tensor in getattr(file.statistics, part).items()}
+        odd = sorted(name for name, _ in of_model.items() ^ of_file.items())
         if odd:
-            raise ArtifactError(f"{path}: '{part}' is missing or has too much of {sorted(odd)[:3]}")
+            raise ArtifactError(f"{path}: '{part}' of {odd[0]} is missing, not of this model or misshapen")

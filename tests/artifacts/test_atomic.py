@@ -385,3 +385,5 @@ def test_what_lies_beside_an_input_may_be_written(tmp_path: Path) -> None:
     with pytest.raises(SpeuError) as caught:
         check_output(tmp_path / "model" / "fisher.safetensors", force=False, inputs=[tmp_path / "model"])
     assert caught.value.exit_code == OutputExistsError.exit_code
+    with pytest.raises(InputError, match="would replace a file of the input"):
+        check_output(tmp_path / "model" / "fisher.safetensors", force=True, inputs=[tmp_path / "model"])

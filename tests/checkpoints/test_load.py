@@ -6,11 +6,11 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_encoder import tiny_encoder
 
 from speu_cli.checkpoints.load import check_device, load_checkpoint
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 from tiny import FAMILIES, tiny_checkpoint, tiny_model
+from tiny_encoder import tiny_encoder
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
     tensors = load_file(path)
     for name, tensor in changes.items():
         key = name.replace("__", ".")
-        tensors.pop(key)
+        tensors.pop(key, None)
         if tensor is not None:
             tensors[key] = tensor
     save_file(tensors, path, metadata={"format": "pt"})
@@ -120,6 +120,19 @@ def test_one_missing_weight(folder: Path) -> None:
     change_weights(folder, classifier__bias=None)
     with pytest.raises(ArtifactError, match=r"lacks weights for classifier.bias"):
         load_checkpoint(folder)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_weights_of_a_layer_that_the_configuration_does_not_have(family: str, tmp_path: Path) -> None:
+    folder = tiny_checkpoint(tmp_path / "model", family)
+    change_config(folder, **{"n_layers" if family == "distilbert" else "num_hidden_layers": 1})
+    with pytest.raises(ArtifactError, match=r"no place for .*layer\.1"):
+        load_checkpoint(folder)
+
+
+def test_weights_of_another_head_may_be_left_out(folder: Path) -> None:
+    change_weights(folder, cls__predictions__bias=torch.zeros(3))
+    assert load_checkpoint(folder).model.num_labels
 
 
 def test_a_weight_of_another_shape(folder: Path) -> None:

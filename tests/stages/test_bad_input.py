@@ -17,12 +17,12 @@ from typing import Any
 
 import pytest
 import torch
-from memorised import Home, memorised, snapshot
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from transformers import GPT2Config, GPT2ForSequenceClassification
 
 import speu_cli
+from memorised import Home, memorised, snapshot
 from speu_cli.artifacts.digest import canonical_json, hash_tensors
 from speu_cli.cli.main import main
 from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer, write_rows
@@ -129,6 +129,10 @@ def rows(change: Callable[[list[dict[str, Any]]], object], command: str = "fishe
 
 def forged_statistics(change: Callable[[dict[str, Any], dict[str, torch.Tensor]], object]) -> Case:
     return lambda place: place.request(fisher=place.forged("fisher", change))
+
+
+def halved(name: str, tensors: dict[str, torch.Tensor]) -> None:
+    tensors[name] = tensors[name][: len(tensors[name]) // 2].clone()
 
 
 def forged_mask(change: Callable[[dict[str, Any], dict[str, torch.Tensor]], object]) -> Case:
@@ -315,10 +319,20 @@ CASES: dict[str, tuple[Case, int, str]] = {
         "holds NaN or infinity",
     ),
     "negative sum of squares": (forged_statistics(put("fisher/", -1.0)), ARTIFACT, "negative entries"),
+    "misshapen statistics": (
+        forged_statistics(lambda _, tensors: halved(first("mask_fisher/", tensors), tensors)),
+        ARTIFACT,
+        "not of this model or misshapen",
+    ),
+    "rows that do not fit": (
+        forged_statistics(lambda _, tensors: halved("rows", tensors)),
+        ARTIFACT,
+        "'rows' and 'used' do not fit each other",
+    ),
     "statistics that lack a tensor": (
         forged_statistics(lambda _, tensors: tensors.pop(first("gradient/", tensors))),
         ARTIFACT,
-        "'gradient' is missing or has too much",
+        "'gradient' of",
     ),
     "statistics that lack their losses": (
         forged_statistics(lambda _, tensors: tensors.pop("holdout_losses")),
@@ -406,6 +420,11 @@ CASES: dict[str, tuple[Case, int, str]] = {
         lambda p: [*p.request("fisher", output=p.home.path("train.jsonl")), "--force"],
         OPTIONS,
         "would replace the input",
+    ),
+    "output over the model's weights": (
+        lambda p: [*p.request("fisher", output=str(p.home.model / "model.safetensors")), "--force"],
+        OPTIONS,
+        "would replace a file of the input",
     ),
     "output over everything": (
         lambda p: [*p.request(output=str(p.home.folder)), "--force"],

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 import torch
-from memorised import DEV, FORGET, TEST, TRAIN, Home, memorised, snapshot
 from safetensors.torch import load_file
 
 import speu_cli
+from memorised import DEV, FORGET, TEST, TRAIN, Home, memorised, snapshot
 from speu_cli.artifacts.format import read_artifact
 from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.checkpoints.write import RECORD_NAME, read_record

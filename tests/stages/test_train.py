@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import pytest
 import torch
-from tiny_encoder import tiny_encoder
 
 from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.checkpoints.write import read_record
@@ -15,6 +14,7 @@ from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from speu_cli.stages.train import train
 from tiny import FAMILIES, tiny_checkpoint, tiny_rows, write_ids, write_rows
+from tiny_encoder import tiny_encoder
 
 T = TypeVar("T")
 

@@ -56,7 +56,7 @@ def test_links_lead_somewhere(page: Path) -> None:
 def test_files_of_code_are_there(page: Path) -> None:
     ours = [
         f"/{name_of(path)}"
-        for folder in ("speu_cli", "tests", "docs")
+        for folder in ("speu_cli", "tests", "docs", "benchmarks", "experiments")
         for path in (ROOT / folder).rglob("*.py")
     ]
     ours += [f"/{name_of(path)}" for path in (ROOT / "sample_data").glob("*.py")]

@@ -15,7 +15,7 @@ PIP := $(BIN)/python -m pip
 STAMP := $(VENV)/.made-with-$(EXTRAS)
 ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv check format test test-slow test-gpu demo bench sample-data docs clean
+.PHONY: help venv check format test test-gpu demo bench sample-data docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,11 +41,8 @@ format: venv  ## let ruff mend what it can
 docs: venv  ## the command reference, from the commands themselves
 	$(BIN)/python docs/generate_cli.py
 
-test: venv  ## the fast tests
+test: venv  ## the tests
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
-
-test-slow: venv  ## the tests that take minutes
-	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS) -m slow
 
 test-gpu: venv  ## the tests that need a CUDA device
 	$(BIN)/pytest -m gpu

@@ -106,4 +106,4 @@ def _show(out: Output, result: "FisherResult") -> None:
         }
     )
     if result.unseen_loss is None:
-        out.note("without --holdout, a request needs --target-loss to know what unseen examples look like")
+        out.note("without --holdout, a request needs --target-loss or --rate: what unseen examples look like is not known")

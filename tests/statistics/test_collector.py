@@ -38,6 +38,15 @@ def test_float32_is_close_to_float64(family: str, tmp_path: Path) -> None:
     assert largest_difference(found, expected) < SINGLE
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_gpu_gives_what_the_processor_gives(family: str, tmp_path: Path) -> None:
+    case = make_case(tmp_path, family)
+    expected = collected(case)
+    case.model.to("cuda")
+    assert largest_difference(collected(case), expected) < EXACT
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("batch_tokens", [1, 30, 100])
 def test_independent_of_batch_size_and_padding(family: str, batch_tokens: int, tmp_path: Path) -> None:

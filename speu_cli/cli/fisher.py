@@ -106,4 +106,6 @@ def _show(out: Output, result: "FisherResult") -> None:
         }
     )
     if result.unseen_loss is None:
-        out.note("without --holdout, a request needs --target-loss or --rate: what unseen examples look like is not known")
+        out.note(
+            "without --holdout it is not known what unseen examples look like: a request needs --target-loss or --rate"
+        )

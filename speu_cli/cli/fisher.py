@@ -106,6 +106,4 @@ def _show(out: Output, result: "FisherResult") -> None:
         }
     )
     if result.unseen_loss is None:
-        out.note(
-            "without --holdout it is not known what unseen examples look like: a request needs --target-loss or --rate"
-        )
+        out.note("what unseen examples look like is not known: a request needs --target-loss or --rate")

@@ -22,7 +22,7 @@ help:  ## this list
 
 venv: $(STAMP)  ## the environment in .venv, from constraints.txt
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(wildcard speu_cli/*/kernels/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(0 if sys.version_info >= (3, 11) else "speu needs Python 3.11 or newer, found " + sys.version.split()[0] + "; set PYTHON=")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS)]'

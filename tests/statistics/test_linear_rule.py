@@ -1,12 +1,24 @@
 """The rule of linear layers against a loop over examples."""
 
+import pytest
 import torch
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from speu_cli.statistics.kernels import squares
 from speu_cli.statistics.rules import linear
 from speu_cli.statistics.rules.linear import add_bias_gradients, add_weight_gradients
+
+
+@pytest.fixture(params=[True, False], ids=["compiled", "plain"], autouse=True)
+def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
+    """With the compiled loop where it runs, and without it."""
+    if request.param and squares._library() is None:
+        pytest.skip("the compiled loop was not built, or the processor has no AVX-512")
+    if not request.param:
+        monkeypatch.setattr(squares, "_library", lambda: None)
+    return bool(request.param)
 
 
 def sums_of_weight(a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
@@ -22,6 +34,7 @@ def sums_of_weight(a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
     o=st.integers(1, 7),
     seed=st.integers(0, 99),
 )
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_sums_of_per_example_gradients_and_their_squares(n: int, t: int, i: int, o: int, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     a = torch.randn(n, t, i, generator=draw, dtype=torch.float64)
@@ -37,6 +50,33 @@ def test_sums_of_per_example_gradients_and_their_squares(n: int, t: int, i: int,
     add_bias_gradients(squares, sums, delta)
     assert torch.allclose(squares, sum(g**2 for g in of_bias))
     assert torch.allclose(sums, sum(of_bias))
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    n=st.integers(1, 5),
+    t=st.integers(2, 6),
+    i=st.integers(1, 70),
+    o=st.integers(1, 20),
+    seed=st.integers(0, 99),
+)
+def test_single_precision_in_any_shape(n: int, t: int, i: int, o: int, seed: int) -> None:
+    draw = torch.Generator().manual_seed(seed)
+    a, delta = torch.randn(n, t, i, generator=draw), torch.randn(n, t, o, generator=draw)
+    gradients = [delta[k].double().T @ a[k].double() for k in range(n)]
+    found = sums_of_weight(a, delta)
+    expected = sum(g**2 for g in gradients), sum(gradients)
+    for one, other in zip(found, expected, strict=True):
+        assert (one - other).abs().max() < 1e-5 * other.abs().max()
+
+
+@pytest.mark.parametrize("compiled", [True], indirect=True)
+def test_the_compiled_loop_is_taken_in_single_precision_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(squares, "add_squares", lambda *_: calls.append(1))
+    for dtype, taken in ((torch.float32, 1), (torch.float64, 1), (torch.bfloat16, 1)):
+        sums_of_weight(torch.ones(2, 3, 4, dtype=dtype), torch.ones(2, 3, 5, dtype=dtype))
+        assert len(calls) == taken
 
 
 def test_large_weights_are_worked_on_in_tiles_and_added_to_what_is_there() -> None:

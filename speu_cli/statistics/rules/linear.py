@@ -8,6 +8,8 @@ gradient of example n is G_n = Σ_t δ_nt ⊗ a_nt, for the bias Σ_t δ_nt. No 
 import torch
 from torch import Tensor
 
+from speu_cli.statistics.kernels import squares
+
 # How many units in the last place of its terms a sum over positions may be off.
 ROUNDING = 64
 # Entries of a weight that one core works on at a time: product and sums then stay in its cache.
@@ -29,16 +31,23 @@ def add_weight_gradients(fisher: Tensor, gradient: Tensor, inputs: Tensor, delta
         # One position: G_n = δ ⊗ a, so Σ_n G_n² = Σ_n δ² ⊗ a², a product of two matrices.
         fisher += (delta**2).T @ a**2
         gradient += delta.T @ a
-        return
+    elif squares.fits(fisher, inputs):
+        squares.add_squares(fisher, gradient, inputs, deltas)
+    else:
+        _add_in_tiles(fisher, gradient, inputs, deltas)
+
+
+def _add_in_tiles(fisher: Tensor, gradient: Tensor, inputs: Tensor, deltas: Tensor) -> None:
+    """:func:`add_weight_gradients` in PyTorch alone."""
     height = _tile_height(fisher)
     work = inputs.new_empty(3, min(height, len(fisher)), inputs.shape[-1])
     tiles = zip(
         fisher.split(height), gradient.split(height), deltas.transpose(1, 2).split(height, dim=1), strict=True
     )
     for fisher_tile, gradient_tile, delta in tiles:
-        squares, sums, product = work[:, : len(fisher_tile)].unbind()
-        _sum_examples(squares, sums, product, inputs, delta.contiguous())
-        fisher_tile.add_(squares)
+        of_squares, sums, product = work[:, : len(fisher_tile)].unbind()
+        _sum_examples(of_squares, sums, product, inputs, delta.contiguous())
+        fisher_tile.add_(of_squares)
         gradient_tile.add_(sums)
 
 

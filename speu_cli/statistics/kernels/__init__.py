@@ -1,0 +1,1 @@
+"""Compiled inner loops; whoever calls them has a plain version too."""

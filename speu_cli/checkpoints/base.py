@@ -14,6 +14,7 @@ from speu_cli.checkpoints.load import (
     check_device,
     load_tokenizer,
     read_config,
+    require_all_taken,
     require_safetensors,
 )
 from speu_cli.errors import ArtifactError
@@ -87,6 +88,7 @@ def load_base(folder: Path, head: Head, *, seed: int, device: str = "cpu") -> Ba
     if lacking:
         shown, kind = ", ".join(lacking[:3]), config.model_type
         raise ArtifactError(f"{folder} lacks weights for {shown}, expected a whole {kind} encoder")
+    require_all_taken(report["unexpected_keys"], model, folder)
     model = model.requires_grad_(False).eval()
     tokenizer = load_tokenizer(folder)
     whole = identify(model, tokenizer)

@@ -1,7 +1,7 @@
 """Load a fine-tuned checkpoint folder: safetensors only, local only, no code of its own."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,12 +92,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
             "expected a model fine-tuned for sequence classification or regression",
             hint="fine-tune it first, for example with 'speu train'",
         )
-    left_over = sorted(name for name in report["unexpected_keys"] if _belongs(name, model))
-    if left_over:
-        raise ArtifactError(
-            f"config.json in {folder} has no place for {', '.join(left_over[:3])}, "
-            "expected the one that belongs to the weights"
-        )
+    require_all_taken(report["unexpected_keys"], model, folder)
     stored = model.dtype
     cast(model, dtype)
     model.eval().requires_grad_(False)
@@ -236,9 +231,29 @@ def check_device(device: str) -> None:
         raise ResourceError(f"device '{device}' is not available here", hint="use --device cpu")
 
 
-def _belongs(weight: str, model: PreTrainedModel) -> bool:
-    """Whether a weight is of the encoder; other heads, and tables of old versions, may be left out."""
-    return weight.startswith(f"{model.base_model_prefix}.") and not weight.endswith("position_ids")
+def require_all_taken(left_over: Iterable[str], model: PreTrainedModel, folder: Path) -> None:
+    """Refuse a configuration with fewer layers than the weights have.
+
+    Args:
+        left_over: Weights in the folder that the model has no place for. Other heads' may be among them,
+            a pooler's, and the tables of positions that old versions kept.
+        model: The model.
+        folder: Where it was read from.
+
+    Raises:
+        ArtifactError: Weights of the encoder are left over.
+    """
+    prefix, parts = f"{model.base_model_prefix}.", dict(model.base_model.named_children()).keys() - {"pooler"}
+    of_encoder = sorted(
+        name
+        for name in left_over
+        if name.removeprefix(prefix).partition(".")[0] in parts and not name.endswith("position_ids")
+    )
+    if of_encoder:
+        raise ArtifactError(
+            f"config.json in {folder} has no place for {', '.join(of_encoder[:3])}, "
+            "expected the one that belongs to the weights"
+        )
 
 
 def _first_line(error: Exception) -> str:

@@ -208,11 +208,15 @@ def test_a_base_that_cannot_be_trained_is_refused(base: Path, tmp_path: Path) ->
     assert "pickled" in str(refusal(base))
 
 
-def test_half_an_encoder_is_refused(base: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [(3, r"lacks weights for bert\.encoder\.layer\.2"), (1, r"no place for .*encoder\.layer\.1")],
+)
+def test_half_an_encoder_is_refused(base: Path, layers: int, message: str, tmp_path: Path) -> None:
     config = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps(config | {"num_hidden_layers": 3}))
+    (base / "config.json").write_text(json.dumps(config | {"num_hidden_layers": layers}))
     data = str(write_rows(tmp_path / "rows.jsonl", tiny_rows(4)))
-    with pytest.raises(ArtifactError, match=r"lacks weights for bert\.encoder\.layer\.2"):
+    with pytest.raises(ArtifactError, match=message):
         train(base, data, tmp_path / "model")
 
 

@@ -1,6 +1,8 @@
 """A request's forget set: its statistics, and by subtraction those of the remaining set."""
 
 from dataclasses import dataclass
+from functools import reduce
+from operator import add
 from pathlib import Path
 from typing import Any
 
@@ -91,15 +93,18 @@ def open_request(
     before = session.outcomes(encoded, "forget losses")
     enters = enter_step(before.losses, forget_examples, unseen_loss)
     counted = file.used[training.positions(forgotten.ids)]
-    # Four disjoint parts of D_f, most of them empty: sums add up, so each example is read once.
+    # Disjoint parts of D_f: sums add up, so each example is read once, and what is empty is not made.
     parts = {
-        (step, used): _statistics(
-            session, encoded.select(np.flatnonzero((enters == step) & (counted == used)).tolist())
-        )
+        (step, used): _statistics(session, encoded.select(members.tolist()))
         for step in (True, False)
         for used in (True, False)
+        if len(members := np.flatnonzero((enters == step) & (counted == used)))
     }
-    left = file.statistics - (parts[True, True] + parts[False, True])
+
+    def sum_of(chosen: list[Statistics]) -> Statistics:
+        return reduce(add, chosen) if chosen else _statistics(session, encoded.select([]))
+
+    left = file.statistics - sum_of([part for (_, used), part in parts.items() if used])
     if not left.count:
         raise InputError(
             "the statistics sum over forget examples only, nothing remains", hint="use more examples"
@@ -108,7 +113,7 @@ def open_request(
     return Request(
         encoded=encoded,
         before=before,
-        in_step=parts[True, True] + parts[True, False],
+        in_step=sum_of([part for (step, _), part in parts.items() if step]),
         remaining=left.scaled_to(len(remaining)),
         forget_record={"count": len(ids), "ids_sha256": hash_text(canonical_json(ids))},
     )

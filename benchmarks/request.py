@@ -5,18 +5,15 @@ Usage: ``python benchmarks/request.py MODEL --fisher FILE --data DATA --forget I
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from datetime import date
 from pathlib import Path
 from typing import Any
 
-import torch
+from figures import report
 
 
 def main() -> None:
@@ -34,35 +31,17 @@ def main() -> None:
     runs = [serve(arguments.model, *inputs) for _ in range(arguments.runs)]
     seconds = [run.pop("process_seconds") for run in runs]
     figures = {
-        "date": date.today().isoformat(),
-        "machine": {
-            "processor": platform.machine(),
-            "cores": os.cpu_count(),
-            "torch": torch.__version__,
-        },
         **runs[0],
         "seconds": {"each": seconds, "median": statistics.median(seconds), "max": max(seconds)},
     }
-    text = json.dumps(figures, indent=2) + "\n"
-    print(text, end="")
-    if arguments.output:
-        arguments.output.write_text(text)
+    report(figures, arguments.output)
 
 
 def serve(model: str, *inputs: str) -> dict[str, Any]:
     """One request in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        command = [
-            sys.executable,
-            "-m",
-            "speu_cli",
-            "unlearn",
-            model,
-            *inputs,
-            "-o",
-            f"{folder}/new",
-            "--json",
-        ]
+        speu = [sys.executable, "-m", "speu_cli"]
+        command = [*speu, "unlearn", model, *inputs, "-o", f"{folder}/new", "--json"]
         started = time.perf_counter()
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         seconds = time.perf_counter() - started

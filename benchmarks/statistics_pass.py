@@ -5,16 +5,14 @@ Usage: ``python benchmarks/statistics_pass.py MODEL DATA --examples 400 --pairs 
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import date
 from pathlib import Path
 
 import torch
+from figures import report
 
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.examples import Examples
@@ -38,12 +36,6 @@ def main() -> None:
     rounds = range(arguments.pairs + 1)
     pairs = [{name: _timed(run, session, encoded) for name, run in passes.items()} for _ in rounds][1:]
     figures = {
-        "date": date.today().isoformat(),
-        "machine": {
-            "processor": _processor(),
-            "threads": torch.get_num_threads(),
-            "torch": torch.__version__,
-        },
         "model": session.checkpoint.identity.architecture,
         "device": arguments.device,
         "examples": len(encoded),
@@ -54,10 +46,7 @@ def main() -> None:
         "ratio": _spread([pair["statistics"]["cpu"] / pair["plain"]["cpu"] for pair in pairs]),
         "ratio_wall": _spread([pair["statistics"]["wall"] / pair["plain"]["wall"] for pair in pairs]),
     }
-    text = json.dumps(figures, indent=2) + "\n"
-    print(text, end="")
-    if arguments.output:
-        arguments.output.write_text(text)
+    report(figures, arguments.output)
 
 
 def joined(examples: Examples, texts: int) -> Examples:
@@ -96,14 +85,6 @@ def _timed(run: Callable[[Session, Encoded], None], session: Session, encoded: E
 
 def _spread(values: list[float]) -> dict[str, float]:
     return {"min": min(values), "median": statistics.median(values), "max": max(values)}
-
-
-def _processor() -> str:
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.exists():
-        lines = cpuinfo.read_text().splitlines()
-        return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
-    return platform.processor()
 
 
 def _arguments() -> argparse.Namespace:

@@ -10,6 +10,9 @@ from speu_cli.statistics.kernels import squares
 from speu_cli.statistics.rules import linear
 from speu_cli.statistics.rules.linear import add_bias_gradients, add_weight_gradients
 
+EXAMPLES = {"n": st.integers(1, 5), "t": st.integers(1, 6), "seed": st.integers(0, 99)}
+same_fixture_for_all = settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+
 
 @pytest.fixture(params=[True, False], ids=["compiled", "plain"], autouse=True)
 def compiled(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> bool:
@@ -27,21 +30,20 @@ def sums_of_weight(a: Tensor, delta: Tensor) -> tuple[Tensor, Tensor]:
     return squares, sums
 
 
-@given(
-    n=st.integers(1, 5),
-    t=st.integers(1, 6),
-    i=st.integers(1, 7),
-    o=st.integers(1, 7),
-    seed=st.integers(0, 99),
-)
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
+def gradients_of(a: Tensor, delta: Tensor) -> list[Tensor]:
+    """Of the weight, one example after the other, in float64."""
+    return [one.double().T @ other.double() for one, other in zip(delta, a, strict=True)]
+
+
+@same_fixture_for_all
+@given(**EXAMPLES, i=st.integers(1, 7), o=st.integers(1, 7))
 def test_sums_of_per_example_gradients_and_their_squares(n: int, t: int, i: int, o: int, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     a = torch.randn(n, t, i, generator=draw, dtype=torch.float64)
     delta = torch.randn(n, t, o, generator=draw, dtype=torch.float64)
     if seed % 3 == 0:  # as where only one position is read
         delta[:, 1:] = 0
-    of_weight = [delta[k].T @ a[k] for k in range(n)]
+    of_weight = gradients_of(a, delta)
     of_bias = [delta[k].sum(0) for k in range(n)]
     squares, sums = sums_of_weight(a, delta)
     assert torch.allclose(squares, sum(g**2 for g in of_weight))
@@ -52,18 +54,12 @@ def test_sums_of_per_example_gradients_and_their_squares(n: int, t: int, i: int,
     assert torch.allclose(sums, sum(of_bias))
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    n=st.integers(1, 5),
-    t=st.integers(2, 6),
-    i=st.integers(1, 70),
-    o=st.integers(1, 20),
-    seed=st.integers(0, 99),
-)
+@same_fixture_for_all
+@given(**EXAMPLES, i=st.integers(1, 70), o=st.integers(1, 20))
 def test_single_precision_in_any_shape(n: int, t: int, i: int, o: int, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     a, delta = torch.randn(n, t, i, generator=draw), torch.randn(n, t, o, generator=draw)
-    gradients = [delta[k].double().T @ a[k].double() for k in range(n)]
+    gradients = gradients_of(a, delta)
     found = sums_of_weight(a, delta)
     expected = sum(g**2 for g in gradients), sum(gradients)
     for one, other in zip(found, expected, strict=True):
@@ -86,7 +82,7 @@ def test_large_weights_are_worked_on_in_tiles_and_added_to_what_is_there() -> No
     squares, sums = torch.ones(2, 7, i, dtype=torch.float64).unbind()
     for _ in range(2):
         add_weight_gradients(squares, sums, a, delta)
-    gradients = [delta[k].double().T @ a[k].double() for k in range(2)]
+    gradients = gradients_of(a, delta)
     assert torch.allclose(squares, 1 + 2 * sum(g**2 for g in gradients), rtol=1e-4, atol=1e-6)
     assert torch.allclose(sums, 1 + 2 * sum(gradients), rtol=1e-4, atol=1e-5)
 
@@ -96,6 +92,6 @@ def test_different_single_positions_in_one_batch() -> None:
     for example, position in enumerate((2, 0, 3)):
         delta[example, position] = torch.randn(2)
     squares, sums = sums_of_weight(a, delta)
-    gradients = [delta[k].double().T @ a[k].double() for k in range(3)]
+    gradients = gradients_of(a, delta)
     assert torch.allclose(squares, sum(g**2 for g in gradients), rtol=1e-4)
     assert torch.allclose(sums, sum(gradients), rtol=1e-4, atol=1e-6)

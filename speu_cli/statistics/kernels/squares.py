@@ -12,10 +12,16 @@ from torch.nn import functional
 ROWS, COLUMNS = 8, 32
 
 
-def fits(fisher: Tensor, inputs: Tensor) -> bool:
-    """Whether the compiled loop can do this: float32 on the processor, totals in float64."""
-    wanted = (torch.float64, torch.float32)
-    return fisher.device.type == "cpu" and (fisher.dtype, inputs.dtype) == wanted and _library() is not None
+def fits(fisher: Tensor, gradient: Tensor, inputs: Tensor, deltas: Tensor) -> bool:
+    """Whether the compiled loop can do this: float32 on the processor, contiguous totals in float64."""
+    return (
+        all(tensor.device.type == "cpu" for tensor in (fisher, gradient, inputs, deltas))
+        and inputs.dtype == deltas.dtype == torch.float32
+        and fisher.dtype == gradient.dtype == torch.float64
+        and fisher.is_contiguous()
+        and gradient.is_contiguous()
+        and _library() is not None
+    )
 
 
 def add_squares(fisher: Tensor, gradient: Tensor, inputs: Tensor, deltas: Tensor) -> None:

@@ -31,7 +31,7 @@ def add_weight_gradients(fisher: Tensor, gradient: Tensor, inputs: Tensor, delta
         # One position: G_n = δ ⊗ a, so Σ_n G_n² = Σ_n δ² ⊗ a², a product of two matrices.
         fisher += (delta**2).T @ a**2
         gradient += delta.T @ a
-    elif squares.fits(fisher, inputs):
+    elif squares.fits(fisher, gradient, inputs, deltas):
         squares.add_squares(fisher, gradient, inputs, deltas)
     else:
         _add_in_tiles(fisher, gradient, inputs, deltas)

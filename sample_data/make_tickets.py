@@ -1,9 +1,9 @@
 """Make the sample data: short support tickets, with labels that are not always right.
 
-One label in ten is another topic than the ticket's own, and one ticket in eight is about two topics and
-filed under either, as it happens in real ticket systems. Nothing in the text tells, so a model can only
-memorise it. All splits are drawn in the same way: the held-out tickets show what a model makes of tickets
-that it has never seen. The same seed gives the same bytes.
+Three labels in a hundred are another topic than the ticket's own, as it happens in real ticket systems.
+Nothing in the text tells, so a model can only memorise them. All splits are drawn
+in the same way: the held-out tickets show what a model makes of tickets that it has never seen. The same seed
+gives the same bytes.
 
     python sample_data/make_tickets.py            # writes beside this script
     python sample_data/make_tickets.py FOLDER     # or there
@@ -148,7 +148,7 @@ def requests(train: list[Ticket], seed: int = SEED) -> dict[str, list[str]]:
 
 
 def _sample(tickets: list[Ticket], count: int, rng: random.Random) -> set[str]:
-    """Ids of tickets of which as many have an odd label, in proportion, as of all of them."""
+    """Ids of a sample that has the same share of odd labels as all the tickets."""
     odd = [ticket["id"] for ticket in tickets if ticket["label"] != ticket["topic"]]
     plain = [ticket["id"] for ticket in tickets if ticket["label"] == ticket["topic"]]
     odd_count = round(count * len(odd) / len(tickets))

@@ -9,6 +9,7 @@ from speu_cli.tasks.classification import Classification
 from speu_cli.tasks.regression import Regression
 
 SHOWN_LABELS = 5
+FEWEST_CLASSES = 2  # fewer leave nothing to tell apart
 
 
 @dataclass(frozen=True)
@@ -99,5 +100,5 @@ def _numbered_classes(numbers: Sequence[int | float], num_labels: int | None) ->
 
 
 def _require_several(classes: int) -> None:
-    if classes < 2:  # noqa: PLR2004 (fewer than two classes leave nothing to tell apart)
+    if classes < FEWEST_CLASSES:
         raise InputError(f"the data has {classes} class, classification expects two or more")

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -83,8 +84,8 @@ def test_a_fixed_rate_is_checked() -> None:
         {"target_loss": None, "rate": 1e-6},
     ],
 )
-def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
-    usual: dict[str, object] = {
+def test_settings_out_of_range_are_refused(wrong: dict[str, Any]) -> None:
+    usual: dict[str, Any] = {
         "damping": 0.1,
         "rate": None,
         "target_loss": 0.3,
@@ -92,7 +93,7 @@ def test_settings_out_of_range_are_refused(wrong: dict[str, object]) -> None:
         "forget_examples": "remembered",
     }
     with pytest.raises(InputError):
-        StepSettings(**{**usual, **wrong})  # type: ignore[arg-type]
+        StepSettings(**{**usual, **wrong})
 
 
 def test_a_fixed_rate_over_all_examples_needs_no_target() -> None:

@@ -15,26 +15,31 @@ from transformers import (
     BertForSequenceClassification,
     DistilBertConfig,
     DistilBertForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
     PreTrainedModel,
     PreTrainedTokenizerFast,
     RobertaConfig,
     RobertaForSequenceClassification,
 )
 
-FAMILIES = ("bert", "roberta", "distilbert")
+FAMILIES = ("bert", "roberta", "distilbert", "llama")
 SPECIAL = ["[CLS]", "[PAD]", "[SEP]", "[UNK]"]
 WORDS = [f"word{number}" for number in range(60)]
 
 
 def tiny_model(family: str, *, outputs: int = 2, layers: int = 2, seed: int = 0) -> PreTrainedModel:
-    """A random model, 2 layers of 4 heads of 4 and 24 filters, in eval mode."""
+    """A random model, 2 layers of 4 heads of 4 and 24 filters, in eval mode.
+
+    Llama's heads share 2 key and value heads, and have 6 features: not the hidden size over the heads.
+    """
     torch.manual_seed(seed)
     common: dict[str, Any] = {
         "vocab_size": len(SPECIAL) + len(WORDS),
         "pad_token_id": 1,
         "num_labels": outputs,
     }
-    sizes = {
+    sizes: dict[str, Any] = {
         "num_hidden_layers": layers,
         "num_attention_heads": 4,
         "hidden_size": 16,
@@ -51,12 +56,23 @@ def tiny_model(family: str, *, outputs: int = 2, layers: int = 2, seed: int = 0)
                 **common, n_layers=layers, n_heads=4, dim=16, hidden_dim=24, max_position_embeddings=40
             )
         ),
+        "llama": lambda: LlamaForSequenceClassification(
+            LlamaConfig(
+                **common,
+                **sizes,
+                num_key_value_heads=2,
+                head_dim=6,
+                bos_token_id=0,
+                eos_token_id=2,
+                use_cache=False,
+            )
+        ),
     }
     model: PreTrainedModel = models[family]()
     # As initialised the weights are so small that all examples look alike.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
-            if parameter.ndim > 1 and "embeddings" not in name:
+            if parameter.ndim > 1 and "embed" not in name:
                 parameter.mul_(12.0)
     return model.eval().requires_grad_(False)
 

@@ -18,11 +18,22 @@ def hash_text(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def hash_tensors(tensors: Mapping[str, Tensor], *, preamble: str = "") -> str:
-    """SHA-256 over a preamble and (name, type, shape, bytes) of tensors in order of name."""
+def hash_tensors(
+    tensors: Mapping[str, Tensor], *, preamble: str = "", dtype: torch.dtype | None = None
+) -> str:
+    """SHA-256 over a preamble and (name, type, shape, bytes) of tensors in order of name.
+
+    Args:
+        tensors: By name.
+        preamble: Is hashed before them.
+        dtype: Type to hash them in, one converted at a time. Default: their own.
+
+    Returns:
+        The digest, hexadecimal.
+    """
     digest = hashlib.sha256(preamble.encode())
     for name in sorted(tensors):
-        tensor = tensors[name].detach().contiguous().cpu()
+        tensor = tensors[name].detach().to(dtype).contiguous().cpu()
         digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}\n".encode())
         if tensor.numel():  # an empty tensor has no stride by which to view it as bytes
             digest.update(tensor.reshape(-1).view(torch.uint8).numpy().data)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import asdict, dataclass
 
+import torch
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from speu_cli.artifacts.digest import canonical_json, hash_tensors, hash_text
@@ -18,7 +19,7 @@ class ModelIdentity:
 
     Attributes:
         architecture: Class name of the model.
-        weights: Over (name, type, shape, bytes) of all parameters in order of name.
+        weights: Over (name, type, shape, bytes) of all parameters in float32, in order of name.
         config: Over the configuration without fields that change on a move.
         tokenizer: Over the tokenizer's rules and vocabulary.
     """
@@ -54,7 +55,7 @@ def identify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mode
     config = {key: value for key, value in fields.items() if key not in VOLATILE}
     return ModelIdentity(
         architecture=type(model).__name__,
-        weights=hash_tensors(dict(model.named_parameters())),
+        weights=hash_tensors(dict(model.named_parameters()), dtype=torch.float32),
         config=hash_text(canonical_json(config)),
         tokenizer=_hash_tokenizer(tokenizer),
     )

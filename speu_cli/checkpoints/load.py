@@ -20,6 +20,7 @@ from transformers.utils import logging
 from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 
+SPREAD = "auto"
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -57,11 +58,11 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
 
     Args:
         folder: A checkpoint folder with ``config.json``, ``*.safetensors`` and tokenizer files.
-        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …
+        device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` spreads the layers over all GPUs.
         dtype: Type to compute in. Default: float32, whatever the file holds, for squares need it.
 
     Returns:
-        The checkpoint, whose identity is that of the weights as loaded.
+        The checkpoint, whose identity is that of the weights in float32.
 
     Raises:
         ArtifactError: The folder holds no such checkpoint, a pickled one, or one without a trained head.
@@ -79,6 +80,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
                 local_files_only=True,
                 ignore_mismatched_sizes=True,  # they are refused below, by name
                 output_loading_info=True,
+                device_map=SPREAD if device == SPREAD else None,
             )
     except Exception as error:  # from_pretrained raises many types, each meaning "not loadable"
         raise ArtifactError(f"cannot load the weights in {folder}: {_first_line(error)}") from error
@@ -93,14 +95,17 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
             hint="fine-tune it first, for example with 'speu train'",
         )
     require_all_taken(report["unexpected_keys"], model, folder)
+    require_on_devices(model)
     stored = model.dtype
-    cast(model, dtype)
     model.eval().requires_grad_(False)
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
     tokenizer = load_tokenizer(folder)
-    return Checkpoint(folder, model.to(device), tokenizer, stored, identify(model, tokenizer))
+    identity = identify(model, tokenizer)
+    cast(model, dtype)
+    placed = model if device == SPREAD else model.to(device)
+    return Checkpoint(folder, placed, tokenizer, stored, identity)
 
 
 @contextmanager
@@ -219,6 +224,8 @@ def check_device(device: str) -> None:
         InputError: It is not the name of a device.
         ResourceError: This machine has none of that name.
     """
+    if device == SPREAD:
+        return
     kind, _, index = device.partition(":")
     counts = {
         "cpu": 1,
@@ -226,9 +233,27 @@ def check_device(device: str) -> None:
         "mps": int(torch.backends.mps.is_available()),
     }
     if kind not in counts or (index and not index.isdigit()):
-        raise InputError(f"no device '{device}', expected cpu, cuda, cuda:N or mps")
+        raise InputError(f"no device '{device}', expected cpu, cuda, cuda:N, mps or auto")
     if int(index or 0) >= counts[kind]:
         raise ResourceError(f"device '{device}' is not available here", hint="use --device cpu")
+
+
+def require_on_devices(model: PreTrainedModel) -> None:
+    """Refuse a model that does not fit on the devices that compute.
+
+    Args:
+        model: As loaded, perhaps spread over several devices.
+
+    Raises:
+        ResourceError: Layers were put off to the machine's memory or to the disk.
+    """
+    places = {str(place) for place in getattr(model, "hf_device_map", {}).values()}
+    if "disk" in places or ("cpu" in places and len(places) > 1):
+        raise ResourceError(
+            f"the model does not fit on this machine's {torch.cuda.device_count()} GPUs, "
+            "expected room for all of its weights",
+            hint="use more GPUs, --dtype bfloat16 or --device cpu",
+        )
 
 
 def require_all_taken(left_over: Iterable[str], model: PreTrainedModel, folder: Path) -> None:

@@ -10,10 +10,13 @@ class UnitPaths:
     Attributes:
         inputs: Modules whose output rows belong to units, in equal consecutive blocks.
         output: Module whose input columns belong to units; its input is what the mask variables scale.
+        shared: Those of ``inputs`` with one block for several consecutive units, as many blocks as
+            ``num_key_value_heads`` in the configuration.
     """
 
     inputs: tuple[str, ...]
     output: str
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 from transformers import PretrainedConfig, PreTrainedModel
 
 from speu_cli.errors import ArtifactError
@@ -18,11 +19,24 @@ ROWS, COLUMNS = 0, 1
 
 @dataclass(frozen=True)
 class Slice:
-    """Unit ``i`` owns ``[i·width, (i+1)·width)`` along ``axis`` of the parameter."""
+    """Unit ``i`` owns ``[b·width, (b+1)·width)``, b = ``i // shared_by``, along ``axis`` of the parameter.
+
+    Attributes:
+        parameter: Name in the model.
+        axis: 0 for rows, 1 for columns.
+        width: Rows or columns of a block.
+        shared_by: Consecutive units with the same block: grouped-query attention.
+    """
 
     parameter: str
     axis: int
     width: int
+    shared_by: int = 1
+
+    def indices(self, units: Tensor) -> Tensor:
+        """Rows or columns of these units, each once, ascending if the units are: int64."""
+        blocks: Tensor = torch.unique_consecutive(units // self.shared_by)
+        return (blocks[:, None] * self.width + torch.arange(self.width)).flatten()
 
 
 @dataclass(frozen=True)
@@ -111,18 +125,37 @@ def find_layout(model: PreTrainedModel) -> Layout:
     family = find_family(model.config)
     modules = dict(model.named_modules())
     heads: int = model.config.num_attention_heads
+    key_value_heads: int = getattr(model.config, "num_key_value_heads", None) or heads
     groups: list[UnitGroup] = []
     for layer in range(model.config.num_hidden_layers):
         path = f"{model.base_model_prefix}.{family.layer.format(layer=layer)}"
-        groups.append(_find_group(modules, "heads", layer, path, family.heads, count=heads))
-        groups.append(_find_group(modules, "filters", layer, path, family.filters, count=None))
+        groups.append(
+            _find_group(modules, "heads", layer, path, family.heads, count=heads, blocks=key_value_heads)
+        )
+        groups.append(_find_group(modules, "filters", layer, path, family.filters, count=None, blocks=None))
     return Layout(tuple(groups))
 
 
 def _find_group(
-    modules: dict[str, nn.Module], kind: Kind, layer: int, path: str, paths: UnitPaths, *, count: int | None
+    modules: dict[str, nn.Module],
+    kind: Kind,
+    layer: int,
+    path: str,
+    paths: UnitPaths,
+    *,
+    count: int | None,
+    blocks: int | None,
 ) -> UnitGroup:
-    """Find the units of one kind in one layer; without a count every input feature of the output is one.
+    """Find the units of one kind in one layer.
+
+    Args:
+        modules: The model's, by path.
+        kind: Heads or filters.
+        layer: Number of the layer.
+        path: Path of the layer.
+        paths: Where the units are below it.
+        count: Number of units. Default: as many as the output has input features.
+        blocks: Blocks of a module that units share. Default: one a unit.
 
     Returns:
         The units.
@@ -133,18 +166,21 @@ def _find_group(
     output = f"{path}.{paths.output}"
     features = _linear(modules, output).in_features
     count = count or features
+    width, blocks = features // count, blocks or count
     slices: list[Slice] = []
     for name in paths.inputs:
         linear = _linear(modules, f"{path}.{name}")
-        if linear.out_features != features or features % count:
+        own = blocks if name in paths.shared else count
+        if features % count or count % own or linear.out_features != own * width:
+            expected = features if own == count else own * width
             raise ArtifactError(
-                f"'{path}.{name}' has {linear.out_features} outputs, expected {features} in {count} units"
+                f"'{path}.{name}' has {linear.out_features} outputs, expected {expected} in {own} units"
             )
         slices += [
-            Slice(f"{path}.{name}.{part}", ROWS, features // count)
+            Slice(f"{path}.{name}.{part}", ROWS, width, shared_by=count // own)
             for part, _ in linear.named_parameters(recurse=False)
         ]
-    slices.append(Slice(f"{output}.weight", COLUMNS, features // count))
+    slices.append(Slice(f"{output}.weight", COLUMNS, width))
     return UnitGroup(kind, layer, count, tuple(slices), output)
 
 

@@ -42,9 +42,14 @@ class Mask:
         }
 
     def slices(self) -> Iterator[tuple[str, int, Tensor]]:
-        """Parameter name, axis and indices ``[selected · width]`` of every parameter that may change."""
+        """Parameter name, axis and indices (ascending, each once) of every parameter that may change.
+
+        What several units share may change if any of them may.
+
+        Yields:
+            One parameter of which a selected unit owns a part.
+        """
         for name, (group, part) in self.layout.parameters.items():
             units = self.selected[group.key].nonzero()[:, 0]
             if len(units):
-                offsets = torch.arange(part.width)
-                yield name, part.axis, (units[:, None] * part.width + offsets).flatten()
+                yield name, part.axis, part.indices(units)

@@ -111,7 +111,7 @@ def test_truncated_weights(folder: Path) -> None:
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_model_without_a_trained_head(family: str, tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"lacks weights for .*classifier") as caught:
+    with pytest.raises(ArtifactError, match=r"lacks weights for .*(classifier|score)") as caught:
         load_checkpoint(tiny_encoder(tmp_path / "base", family))
     assert "speu train" in str(caught.value.hint)
 
@@ -126,7 +126,7 @@ def test_one_missing_weight(folder: Path) -> None:
 def test_weights_of_a_layer_that_the_configuration_does_not_have(family: str, tmp_path: Path) -> None:
     folder = tiny_checkpoint(tmp_path / "model", family)
     change_config(folder, **{"n_layers" if family == "distilbert" else "num_hidden_layers": 1})
-    with pytest.raises(ArtifactError, match=r"no place for .*layer\.1"):
+    with pytest.raises(ArtifactError, match=r"no place for .*layers?\.1"):
         load_checkpoint(folder)
 
 

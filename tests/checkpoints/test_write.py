@@ -32,7 +32,8 @@ def checkpoint(tmp_path: Path) -> Checkpoint:
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_complete_checkpoint(family: str, tmp_path: Path) -> None:
     source = load_checkpoint(tiny_checkpoint(tmp_path / "model", family))
-    source.model.get_parameter("classifier.bias" if family != "roberta" else "classifier.dense.bias").add_(1)
+    changed = {"roberta": "classifier.dense.bias", "llama": "score.weight"}.get(family, "classifier.bias")
+    source.model.get_parameter(changed).add_(1)
     write_checkpoint(source, tmp_path / "new", RECORD, force=False)
     model = AutoModelForSequenceClassification.from_pretrained(tmp_path / "new")
     assert type(model) is type(source.model)

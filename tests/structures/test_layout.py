@@ -3,19 +3,28 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from transformers import GPT2Config, GPT2ForSequenceClassification, PreTrainedModel
+from transformers import (
+    GPT2Config,
+    GPT2ForSequenceClassification,
+    LlamaConfig,
+    LlamaForSequenceClassification,
+    PreTrainedModel,
+)
 
 from speu_cli.errors import ArtifactError
 from speu_cli.structures import families
 from speu_cli.structures.layout import COLUMNS, KINDS, Slice, UnitGroup, find_family, find_layout
 from tiny import FAMILIES, tiny_model, tiny_rows, tiny_tokenizer
 
-HEADS, HEAD_WIDTH, FILTERS, LAYERS = 4, 4, 24, 2
+HEADS, FILTERS, LAYERS = 4, 24, 2
+# The tiny Llama's heads have 6 features, and nothing in it has a bias: q, k, v, o and gate, up, down.
+HEAD_WIDTH = {"llama": 6}
+PARAMETERS_OF_A_LAYER = {"llama": 4 + 3}
 
 
 def unit_entries(parameter: Tensor, part: Slice, unit: int) -> Tensor:
     """A view of what a unit owns of a parameter."""
-    return parameter.narrow(part.axis, unit * part.width, part.width)
+    return parameter.narrow(part.axis, unit // part.shared_by * part.width, part.width)
 
 
 def logits(model: PreTrainedModel, family: str) -> Tensor:
@@ -33,13 +42,13 @@ def test_units_of_a_model(family: str) -> None:
         "heads": HEADS * LAYERS,
         "filters": FILTERS * LAYERS,
     }
-    assert [group.width for group in layout] == [HEAD_WIDTH, 1] * LAYERS
+    assert [group.width for group in layout] == [HEAD_WIDTH.get(family, 4), 1] * LAYERS
     assert [group.layer for group in layout.of_kind("filters")] == [0, 1]
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_slices_cover_their_tensors_once(family: str) -> None:
-    """Every entry of a listed tensor belongs to exactly one unit."""
+    """Every entry of a listed tensor belongs to one unit, or to those that share it."""
     model = tiny_model(family)
     seen: set[str] = set()
     for group in find_layout(model):
@@ -49,9 +58,9 @@ def test_slices_cover_their_tensors_once(family: str) -> None:
             owners = torch.zeros_like(model.get_parameter(part.parameter))
             for unit in range(group.count):
                 unit_entries(owners, part, unit).add_(1)
-            assert (owners == 1).all()
+            assert (owners == part.shared_by).all()
     # q, k, v with bias and their projection's weight; into the filters with bias and out of them
-    assert len(seen) == LAYERS * (7 + 3)
+    assert len(seen) == LAYERS * PARAMETERS_OF_A_LAYER.get(family, 7 + 3)
     assert set(find_layout(model).parameters) == seen
 
 
@@ -63,16 +72,20 @@ def test_every_linear_in_a_layer_is_listed(family: str) -> None:
     inside = {
         f"{path}.{name}"
         for path, module in model.named_modules()
-        if isinstance(module, nn.Linear) and ".layer." in path
+        if isinstance(module, nn.Linear) and (".layer." in path or ".layers." in path)
         for name, _ in module.named_parameters()
     }
-    assert inside - set(layout.parameters) == {f"{group.output}.bias" for group in layout}
+    biases = {f"{group.output}.bias" for group in layout} & dict(model.named_parameters()).keys()
+    assert inside - set(layout.parameters) == biases
     assert set(layout.parameters) <= inside
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_a_unit_speaks_through_its_output_slice_only(family: str) -> None:
-    """Randomising a unit's other slices moves the logits; by nothing once its output slice is zero."""
+    """Randomising a unit's other slices moves the logits; by nothing once its output slice is zero.
+
+    Where units share a slice, once those of all of them are.
+    """
     for index in range(2 * LAYERS):
         model = tiny_model(family)
         group = find_layout(model).groups[index]
@@ -83,7 +96,10 @@ def test_a_unit_speaks_through_its_output_slice_only(family: str) -> None:
         output = group.slices[-1]
         assert output.axis == COLUMNS
         assert output.parameter == f"{group.output}.weight"
-        unit_entries(model.get_parameter(output.parameter), output, unit).zero_()
+        together = max(part.shared_by for part in group.slices)
+        first = unit // together * together
+        for other in range(first, first + together):
+            unit_entries(model.get_parameter(output.parameter), output, other).zero_()
         silent = logits(model, family)
         randomise_inputs(model, group, unit, seed=2)
         assert torch.equal(logits(model, family), silent)
@@ -152,7 +168,7 @@ def test_positions_that_no_token_can_take(family: str, reserved: int) -> None:
 def test_unsupported_family() -> None:
     config = GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=10, num_labels=2, pad_token_id=0)
     with pytest.raises(
-        ArtifactError, match="'gpt2' is not supported, expected one of bert, roberta, distilbert"
+        ArtifactError, match="'gpt2' is not supported, expected one of bert, roberta, distilbert, llama"
     ):
         find_layout(GPT2ForSequenceClassification(config))
 
@@ -198,4 +214,63 @@ def test_heads_that_do_not_divide_the_features() -> None:
     model: Any = tiny_model("bert")
     model.config.num_attention_heads = 5
     with pytest.raises(ArtifactError, match="expected 16 in 5 units"):
+        find_layout(model)
+
+
+def test_query_heads_share_the_rows_of_key_and_value() -> None:
+    group = find_layout(tiny_model("llama")).groups[0]
+    shared = {part.parameter.rsplit(".", 2)[1]: part.shared_by for part in group.slices}
+    assert shared == {"q_proj": 1, "k_proj": 2, "v_proj": 2, "o_proj": 1}
+    assert group.count == HEADS
+
+
+def test_a_head_moves_the_heads_that_share_its_key_and_value_and_no_other() -> None:
+    """Where o_proj gives every head its own outputs, its input shows which heads a shared row moves."""
+    model = tiny_model("llama")
+    group = find_layout(model).groups[0]
+    seen: list[Tensor] = []
+    hook = model.get_submodule(group.output).register_forward_pre_hook(lambda _, args: seen.append(args[0]))
+    for part in group.slices[1:3]:
+        parameter = model.get_parameter(part.parameter)
+        saved = parameter.clone()
+        seen.clear()
+        logits(model, "llama")
+        unit_entries(parameter, part, 2).add_(1.0)
+        logits(model, "llama")
+        parameter.copy_(saved)
+        moved = (seen[0] != seen[1]).unflatten(-1, (group.count, group.width)).any(-1).any(0).any(0)
+        assert moved.tolist() == [False, False, True, True]
+    hook.remove()
+
+
+@pytest.mark.parametrize("key_value_heads", [1, 4])
+def test_any_number_of_key_and_value_heads(key_value_heads: int) -> None:
+    config = LlamaConfig(
+        vocab_size=8,
+        hidden_size=16,
+        intermediate_size=24,
+        num_hidden_layers=1,
+        num_attention_heads=4,
+        num_key_value_heads=key_value_heads,
+        pad_token_id=0,
+    )
+    heads = find_layout(LlamaForSequenceClassification(config)).groups[0]
+    assert [part.shared_by for part in heads.slices] == [1, *[4 // key_value_heads] * 2, 1]
+
+
+@pytest.mark.parametrize(
+    ("name", "outputs", "message"),
+    [("k_proj", 24, "has 24 outputs, expected 12 in 2 units"), ("q_proj", 12, "expected 24 in 4 units")],
+)
+def test_shared_modules_of_other_shapes(name: str, outputs: int, message: str) -> None:
+    model = tiny_model("llama")
+    model.set_submodule(f"model.layers.1.self_attn.{name}", nn.Linear(16, outputs))
+    with pytest.raises(ArtifactError, match=message):
+        find_layout(model)
+
+
+def test_key_and_value_heads_that_do_not_divide_the_heads() -> None:
+    model: Any = tiny_model("llama")
+    model.config.num_key_value_heads = 3
+    with pytest.raises(ArtifactError, match="expected 18 in 3 units"):
         find_layout(model)

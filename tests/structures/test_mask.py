@@ -3,7 +3,7 @@ import torch
 
 from speu_cli.structures.layout import COLUMNS, ROWS, Layout, find_layout
 from speu_cli.structures.mask import Mask
-from tiny import tiny_model
+from tiny import FAMILIES, tiny_model
 
 
 @pytest.fixture(scope="module")
@@ -16,8 +16,10 @@ def test_ones_and_zeros(layout: Layout) -> None:
     assert Mask.zeros(layout).counts() == {"heads": (0, 8), "filters": (0, 48)}
 
 
-def test_ones_select_every_entry_of_every_listed_parameter(layout: Layout) -> None:
-    model = tiny_model("bert")
+@pytest.mark.parametrize("family", FAMILIES)
+def test_ones_select_every_entry_of_every_listed_parameter(family: str) -> None:
+    model = tiny_model(family)
+    layout = find_layout(model)
     slices = {name: (axis, indices) for name, axis, indices in Mask.ones(layout).slices()}
     assert slices.keys() == layout.parameters.keys()
     for name, (axis, indices) in slices.items():
@@ -48,3 +50,19 @@ def test_slices_of_two_heads_and_a_filter(layout: Layout) -> None:
         "bert.encoder.layer.0.output.dense.weight": (COLUMNS, [7]),
     }
     assert found == expected
+
+
+def test_shared_rows_are_named_once_and_by_any_of_the_heads() -> None:
+    layout = find_layout(tiny_model("llama"))
+    attention = "model.layers.0.self_attn"
+    for heads, of_key in (([2], range(6, 12)), ([0, 1], range(6)), ([1, 2], range(12))):
+        mask = Mask.zeros(layout)
+        mask.selected["heads/0"][heads] = True
+        found = {name: (axis, indices.tolist()) for name, axis, indices in mask.slices()}
+        own = [6 * head + feature for head in heads for feature in range(6)]
+        assert found == {
+            f"{attention}.q_proj.weight": (ROWS, own),
+            f"{attention}.k_proj.weight": (ROWS, list(of_key)),
+            f"{attention}.v_proj.weight": (ROWS, list(of_key)),
+            f"{attention}.o_proj.weight": (COLUMNS, own),
+        }

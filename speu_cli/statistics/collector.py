@@ -1,38 +1,64 @@
-"""One pass over examples: exact per-example statistics at about the price of a training step.
+"""One pass over examples: exact per-example statistics at about the price of a training step."""
 
-No weight gradient is asked of autograd. It carries only the gradients of activations, and at every
-linear module that holds units the rule of :mod:`speu_cli.statistics.rules.linear` turns them into sums.
-Embeddings and whatever lies below the first such module are not differentiated at all.
-"""
-
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
+from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from transformers import PreTrainedModel
 
-from speu_cli.errors import ArtifactError
+from speu_cli.data.batches import Batch, Schedule
 from speu_cli.progress import Progress, Silent
-from speu_cli.statistics.rules.linear import add_bias_gradients, add_weight_gradients
+from speu_cli.statistics.by_autograd import example_gradients
+from speu_cli.statistics.check import check_dropout, check_rules
+from speu_cli.statistics.factors import Dense, Factor, Summed
+from speu_cli.statistics.listening import Heard, Listener
+from speu_cli.statistics.running import RunningSums
+from speu_cli.statistics.steps import Step
 from speu_cli.statistics.sums import Statistics
+from speu_cli.statistics.trial import FIRST, find_batch_tokens
+from speu_cli.statistics.wanted import Wanted, wanted_parameters
 from speu_cli.structures.layout import Layout, UnitGroup
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoding import Encoded
 
-# Rows of mask gradients gathered for one product, which touches the whole of B.
-PENDING_ROWS = 256
+SHOWN = 5
+CHECKED_EXAMPLES = 2
 
 
 @dataclass(frozen=True)
 class Collected:
-    """Statistics of a set, and its examples' losses in their order, float64 ``[n]``."""
+    """Statistics of a set.
+
+    Attributes:
+        statistics: The sums.
+        losses: Of the examples in their order, float64 ``[n]``.
+        batch_tokens: Tokens in a batch, at the end.
+        resumed: How many of the examples an earlier process had added.
+    """
 
     statistics: Statistics
     losses: Tensor
+    batch_tokens: int
+    resumed: int = 0
+
+
+class Keeper(Protocol):
+    """Keeps a pass over a long set, so that a later process can go on with it."""
+
+    def load(self) -> dict[str, Tensor] | None:
+        """What was kept last; None if nothing was."""
+        ...
+
+    def between_batches(self, state: Callable[[], dict[str, Tensor]]) -> None:
+        """Keep the state if it is time to; may raise to end the run."""
+        ...
+
+    def interrupted(self, state: Callable[[], dict[str, Tensor]]) -> None:
+        """Keep the state of a run that is about to end with an error."""
+        ...
 
 
 def collect(
@@ -41,9 +67,12 @@ def collect(
     task: Task,
     encoded: Encoded,
     *,
-    batch_tokens: int,
+    batch_tokens: int | None,
+    wanted: Wanted | None = None,
     progress: Progress | None = None,
     description: str = "statistics",
+    dtype: torch.dtype = torch.float64,
+    keeper: Keeper | None = None,
 ) -> Collected:
     """Compute the statistics of a set of examples (Eq. 3; lines 2–11 of Algorithm 1).
 
@@ -54,109 +83,201 @@ def collect(
         layout: Its units.
         task: Gives the loss of each example.
         encoded: The examples; may be empty.
-        batch_tokens: Tokens in a padded batch.
+        batch_tokens: Tokens in a padded batch. None: as many as pay and fit, found by trial.
+        wanted: What is collected. Default: everything of the parameters that units own parts of.
         progress: Is told of every batch. Default: nobody.
         description: What the progress is called.
+        dtype: Of the result; float32 makes no copy of what was summed in it.
+        keeper: Keeps long runs. Default: nobody.
 
     Returns:
-        The sums, on the CPU in float64, and the losses.
-
-    Raises:
-        ArtifactError: An example's loss is not finite.
+        The sums, on the CPU, and the losses.
     """
-    losses = torch.zeros(len(encoded), dtype=torch.float64)
-    sums = _Sums(model, layout)
-    batches = encoded.batches(batch_tokens)
-    steps: Iterable[list[int]] = (progress or Silent()).track(
-        batches, total=len(batches), description=description
-    )
-    with sums.attached(model), torch.enable_grad():
-        for indices in steps:
-            inputs, labels = encoded.collate(indices)
-            logits = model(**{name: value.to(model.device) for name, value in inputs.items()}).logits
-            of_batch = task.losses(logits, labels.to(model.device))
-            if not of_batch.isfinite().all():
-                raise ArtifactError("the model's loss on an example is not finite, expected a working model")
-            losses[indices] = of_batch.detach().to("cpu", torch.float64)
-            of_batch.sum().backward()
-    return Collected(sums.statistics(len(encoded)), losses)
+    wanted = wanted or Wanted(wanted_parameters(model, layout, "structures"))
+    check_dropout(model)
+    kept = keeper.load() if keeper else None
+    run = Pass(model, layout, task, encoded, wanted, batch_tokens or FIRST, progress or Silent())
+    with run.attached():
+        if kept is not None:
+            run.restore(kept)
+        elif batch_tokens is None:
+            run.find_batch_tokens()
+        resumed = run.sums.examples
+        run.go_through(description, keeper)
+    return Collected(run.sums.statistics(dtype), run.losses, run.schedule.max_tokens, resumed)
 
 
-class _Sums:
-    """Running sums, fed by hooks during backward passes.
+class Pass:
+    """A pass over examples, batch by batch, that can be left and taken up between batches.
 
-    A batch is summed in the type of its gradients and added to totals in float64 (float32 where the
-    device has no other), so that a million additions lose nothing that float32 would show.
+    Args:
+        model: As of :func:`collect`.
+        layout: Likewise.
+        task: Likewise.
+        encoded: Likewise.
+        wanted: Likewise.
+        batch_tokens: Likewise.
+        progress: Likewise.
+
+    Attributes:
+        sums: What has been added so far.
+        losses: Of the examples so far.
+        schedule: What is to come.
     """
 
-    def __init__(self, model: PreTrainedModel, layout: Layout) -> None:
-        dtype = torch.float32 if model.device.type == "mps" else torch.float64
-        shapes = {name: model.get_parameter(name).shape for name in layout.parameters}
-        zeros = partial(torch.zeros, dtype=dtype, device=model.device)
-        self._layout = layout
-        self._fisher = {name: zeros(shape) for name, shape in shapes.items()}
-        self._gradient = {name: zeros(shape) for name, shape in shapes.items()}
-        self._mask_gradient = {group.key: zeros(group.count) for group in layout}
-        self._mask_fisher = {group.key: zeros(group.count, group.count) for group in layout}
-        self._pending: dict[str, list[Tensor]] = {group.key: [] for group in layout}
-        self._seen: set[str] = set()
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        layout: Layout,
+        task: Task,
+        encoded: Encoded,
+        wanted: Wanted,
+        batch_tokens: int,
+        progress: Progress,
+    ) -> None:
+        self._model, self._task, self._encoded, self._progress = model, task, encoded, progress
+        self._listener = Listener(model, layout, set(wanted.parameters), units=wanted.mask_statistics)
+        self.sums = RunningSums(model, layout, wanted)
+        self.losses = torch.zeros(len(encoded), dtype=torch.float64)
+        self.schedule = Schedule(encoded.lengths, batch_tokens)
+        # Examples whose batches are done; whether nothing of another is in the sums; whether that can be told.
+        self._done = 0
+        self._whole = True
+        self._torn = False
 
     @contextmanager
-    def attached(self, model: PreTrainedModel) -> Iterator[None]:
-        """Listen to the model's linear modules that hold units."""
-        groups = {group.output: group for group in self._layout}
-        paths = {name.rpartition(".")[0] for name in self._layout.parameters}
-        with ExitStack() as handles:
-            handles.enter_context(model.register_forward_pre_hook(lambda *_: self._seen.clear()))
-            for path in sorted(paths):
-                hook = partial(self._listen, path, groups.get(path))
-                handles.enter_context(model.get_submodule(path).register_forward_hook(hook))
+    def attached(self) -> Iterator[None]:
+        """Listen to the model, once its rules were found to fit it."""
+        with self._listener.attached(self._model):
+            if len(self._encoded):
+                shortest = sorted(range(len(self._encoded)), key=self._encoded.lengths.__getitem__)
+                step = Step.of(self._encoded, shortest[:CHECKED_EXAMPLES], self._model.device)
+                unheard = check_rules(self._model, self._task, self._listener, step)
+                self._listener.leave_to_autograd(self._model, unheard)
+            self._tell_of(self._listener.without_rule)
             yield
 
-    def _listen(
-        self, path: str, group: UnitGroup | None, _: nn.Module, args: tuple[Any, ...], output: Tensor
-    ) -> None:
-        if path in self._seen:
-            raise ArtifactError(
-                f"module '{path}' runs more than once in a forward pass, expected once",
-                hint="set chunk_size_feed_forward to 0 in the model's config.json",
+    def _tell_of(self, names: Collection[str]) -> None:
+        if names:
+            shown = ", ".join(sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")
+            self._progress.note(
+                f"no rule for the layers of {len(names)} parameters: autograd differentiates them one example at "
+                f"a time, which is slow: {shown}"
             )
-        self._seen.add(path)
-        inputs: Tensor = args[0]
-        if group is not None:
-            inputs.register_hook(partial(self._add_mask_gradients, group, inputs.detach()))
-        # Nothing below the first listened-to modules has a gradient: there the graph begins.
-        if not output.requires_grad:
-            output.requires_grad_()
-        output.register_hook(partial(self._add_gradients, path, inputs.detach()))
 
-    def _add_gradients(self, path: str, inputs: Tensor, deltas: Tensor) -> None:
-        weight, bias = f"{path}.weight", f"{path}.bias"
-        add_weight_gradients(self._fisher[weight], self._gradient[weight], inputs, deltas)
-        if bias in self._fisher:
-            add_bias_gradients(self._fisher[bias], self._gradient[bias], deltas)
+    def go_through(self, description: str, keeper: Keeper | None) -> None:
+        """Add all examples that have not been added."""
+        steps = self._progress.track(self.schedule, total=self.schedule.tokens_left, description=description)
+        try:
+            for batch in steps:
+                self.add(batch)
+                self._done, self._whole = self.schedule.done, True
+                if keeper:
+                    keeper.between_batches(self.state)
+        except BaseException:
+            if keeper and self._whole:
+                keeper.interrupted(self.state)
+            raise
 
-    def _add_mask_gradients(self, group: UnitGroup, inputs: Tensor, deltas: Tensor) -> None:
-        """∂ℓ/∂m_i = Σ over positions and the unit's features of a ⊙ ∂ℓ/∂a, for a scaled by m at m = 1."""
-        of_features = (inputs * deltas).sum(1)
-        of_units = of_features.unflatten(1, (group.count, group.width)).sum(2)
-        self._mask_gradient[group.key] += of_units.sum(0)
-        pending = self._pending[group.key]
-        pending.append(of_units)
-        if sum(map(len, pending)) >= PENDING_ROWS:
-            self._flush(group.key)
+    def find_batch_tokens(self) -> None:
+        """Settle the size of the batches by trial; nothing of the trial stays in the sums."""
 
-    def _flush(self, key: str) -> None:
-        if self._pending[key]:
-            rows = torch.cat(self._pending[key])
-            self._mask_fisher[key] += rows.T @ rows
-            self._pending[key].clear()
+        def fits(batch: Batch) -> bool:
+            try:
+                self._add_at_once(batch, set())
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if not out_of_memory(error):
+                    raise
+                return False
+            return True
 
-    def statistics(self, count: int) -> Statistics:
-        """The sums so far, of ``count`` examples."""
-        for key in self._pending:
-            self._flush(key)
-        totals = (self._fisher, self._gradient, self._mask_gradient, self._mask_fisher)
-        return Statistics(
-            count, *({name: total.cpu().double() for name, total in part.items()} for part in totals)
-        )
+        self.schedule.max_tokens = find_batch_tokens(fits, self._encoded.lengths, self._model.device)
+        self.sums.clear()
+        self._torn = False
+        self._progress.note(f"batches of {self.schedule.max_tokens} tokens")
+
+    def add(self, batch: Batch, added: Collection[str] = ()) -> None:
+        """Add a batch; where memory does not suffice, in halves, and let later batches be as small.
+
+        Args:
+            batch: Positions of examples.
+            added: What of these examples was added before memory ran out.
+
+        Raises:
+            torch.OutOfMemoryError: One example is too large, or was added in part; on a CPU it is a
+                RuntimeError or MemoryError.
+            RuntimeError: Likewise, or another fault of a computation.
+            MemoryError: Likewise.
+        """
+        done = set(added)
+        try:
+            self._add_at_once(batch, done)
+        except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+            if not out_of_memory(error) or len(batch) == 1 or self._torn:
+                raise
+            lengths, middle = self._encoded.lengths, len(batch) // 2
+            self.schedule.max_tokens = min(self.schedule.max_tokens, max(lengths[i] for i in batch) * middle)
+            self._progress.note(f"out of memory: batches of {self.schedule.max_tokens} tokens from here on")
+            _free_memory(self._model.device)
+        else:
+            return
+        # What was added of the whole batch stays added: its halves bring the rest.
+        for half in (batch[:middle], batch[middle:]):
+            self.add(Batch(half, sum(lengths[i] for i in half)), done)
+
+    def _add_at_once(self, batch: Batch, done: set[str]) -> None:
+        step = Step.of(self._encoded, batch, self._model.device)
+
+        def add_parameter(name: str, factor: Factor) -> None:
+            if name not in done:
+                self._torn = isinstance(factor, Summed)  # these are added example by example
+                self.sums.add_parameter(name, factor)
+                self._torn = False
+                done.add(name)
+
+        def add_mask_gradients(group: UnitGroup, gradients: Tensor) -> None:
+            if group.key not in done:
+                self.sums.add_mask_gradients(group, gradients, step.keys)
+                done.add(group.key)
+
+        heard = Heard(add_parameter, add_mask_gradients)
+        with torch.enable_grad(), self._listener.hearing(step.spans, step.positions, heard):
+            losses = step.losses(self._model, self._task)
+            self._whole = False
+            if losses.requires_grad:
+                losses.sum().backward()
+        self._add_by_autograd(step, done)
+        self.losses[list(batch)] = losses.detach().to("cpu", torch.float64)
+        self.sums.batch_done(len(batch))
+
+    def _add_by_autograd(self, step: Step, done: set[str]) -> None:
+        names = self._listener.without_rule - done
+        if names:
+            for of_example in example_gradients(self._model, self._task, step, names):
+                self._torn = True  # some of the examples are in, others not yet
+                for name, gradient in of_example.items():
+                    self.sums.add_parameter(name, Dense(gradient[None].clone))
+            self._torn = False
+            done |= names
+
+    def state(self) -> dict[str, Tensor]:
+        """Everything that :meth:`restore` needs."""
+        place = torch.tensor([self._done, self.schedule.max_tokens])
+        return {"schedule": place, "losses": self.losses, **self.sums.state()}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Go on from a state of the same pass."""
+        self.schedule.done, self.schedule.max_tokens = state["schedule"].tolist()
+        self._done = self.schedule.done
+        self.losses.copy_(state["losses"])
+        self.sums.restore(state)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory ran out, of the machine or of its accelerator."""
+    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
+
+
+def _free_memory(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,8 +1,8 @@
 """Statistics files: sums over the training set, and what they belong to."""
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -12,13 +12,50 @@ from torch import Tensor
 from speu_cli.artifacts.format import Artifact, library_versions, read_artifact, write_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import Checkpoint
+from speu_cli.data.shards import Shard
 from speu_cli.errors import ArtifactError
-from speu_cli.statistics.sums import Statistics
+from speu_cli.statistics.sums import Statistics, Tensors
+from speu_cli.statistics.validity import require_sample, require_squares
+from speu_cli.statistics.wanted import Scope, wanted_parameters, wanted_slices
 from speu_cli.structures.layout import Layout
+from speu_cli.structures.mask import Mask
 from speu_cli.tasks.settings import EncodingSettings
 
 KIND = "statistics"
-PARTS = ("fisher", "gradient", "mask_gradient", "mask_fisher")
+SUMS = ("fisher", "gradient", "mask_gradient", "mask_fisher")
+# A sample of mask gradients is not subtracted from, so it needs no more digits than it is stored with.
+MAPPINGS = {**dict.fromkeys(SUMS, torch.float64), "mask_rows": torch.float32}
+SINGLE = {"rows", "used", "holdout_losses", "sampled"}
+
+ComputedIn = Literal["float32", "bfloat16"]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """What a statistics file has sums of.
+
+    Attributes:
+        scope: ``structures``: the parameters that heads and filters own parts of; or ``all``.
+        parameters: Whether F and g are there.
+        mask_statistics: Whether u and B are there.
+        mask: Digest of the mask file whose slices alone F and g hold; None: whole parameters.
+        dtype: Type that the model computed in.
+
+    Raises:
+        ValueError: A value is unknown, or they contradict each other.
+    """
+
+    scope: Scope
+    parameters: bool
+    mask_statistics: bool
+    mask: str | None
+    dtype: ComputedIn
+
+    def __post_init__(self) -> None:
+        known = self.scope in get_args(Scope) and self.dtype in get_args(ComputedIn)
+        of_slices = self.mask is None or (self.parameters and self.scope == "structures")
+        if not known or not of_slices or not (self.parameters or self.mask_statistics):
+            raise ValueError(f"no file holds {asdict(self)}")
 
 
 @dataclass(frozen=True)
@@ -33,6 +70,11 @@ class StatisticsFile:
         model: Who the model is.
         settings: How the examples were encoded.
         seed: Of the sample.
+        collected: What there are sums of.
+        planned: Examples in the sums of the whole run: more than were used only in a shard.
+        shard: Which part of a divided run this is; None for a whole.
+        selected: Numbers of the mask's units, int64 ``[updated units]`` by group, where F and g hold the
+            slices of a mask; else None.
         digest: Names the file's content; empty for one not yet written.
     """
 
@@ -43,6 +85,10 @@ class StatisticsFile:
     model: ModelIdentity
     settings: EncodingSettings
     seed: int
+    collected: Collection
+    planned: int
+    shard: Shard | None = None
+    selected: Tensors | None = None
     digest: str = ""
 
     @property
@@ -50,9 +96,32 @@ class StatisticsFile:
         """Mean loss of the held-out examples: what "unseen" looks like to this model."""
         return float(self.holdout_losses.mean()) if len(self.holdout_losses) else None
 
+    def mask(self, layout: Layout) -> Mask | None:
+        """The mask whose slices F and g hold, if they hold no more.
+
+        Args:
+            layout: The model's units.
+
+        Returns:
+            The mask, or None where F and g are of whole parameters.
+
+        Raises:
+            KeyError: The file has other groups of units.
+            IndexError: A number is outside its group.
+        """
+        if self.selected is None:
+            return None
+        mask = Mask.zeros(layout)
+        for key in mask.selected.keys() | self.selected.keys():
+            mask.selected[key][self.selected[key]] = True
+        return mask
+
 
 def write_statistics(target: Path, file: StatisticsFile, *, force: bool) -> str:
     """Write a statistics file, sums in float32.
+
+    Sums that are not in float32 are taken out of ``file`` as they are converted: it is empty afterwards,
+    and memory never holds all of them twice.
 
     Args:
         target: File to write.
@@ -67,16 +136,28 @@ def write_statistics(target: Path, file: StatisticsFile, *, force: bool) -> str:
         "used": torch.from_numpy(file.used),
         "holdout_losses": torch.from_numpy(file.holdout_losses).float(),
     }
-    for part in PARTS:
-        sums: Mapping[str, Tensor] = getattr(file.statistics, part)
-        tensors |= {f"{part}/{name}": tensor.float() for name, tensor in sums.items()}
+    if file.statistics.mask_rows:
+        tensors["sampled"] = file.statistics.sampled
+    tensors |= {f"selected/{key}": units for key, units in (file.selected or {}).items()}
+    for part in MAPPINGS:
+        _move(getattr(file.statistics, part), part, tensors)
+    used = file.statistics.count
     record = {
         "model": asdict(file.model),
         "encoding": file.settings.to_record(),
-        "data": {"count": len(file.rows), "used": file.statistics.count, "seed": file.seed},
+        "data": {"count": len(file.rows), "used": used, "planned": file.planned, "seed": file.seed},
+        "collected": asdict(file.collected),
+        "shard": asdict(file.shard) if file.shard else None,
         "versions": library_versions(),
     }
     return write_artifact(target, KIND, record, tensors, force=force)
+
+
+def _move(sums: Tensors, part: str, tensors: dict[str, Tensor]) -> None:
+    for name in list(sums):
+        tensors[f"{part}/{name}"] = sums[name].float()
+        if sums[name].dtype != torch.float32 and isinstance(sums, dict):
+            del sums[name]
 
 
 def read_statistics(path: Path) -> StatisticsFile:
@@ -86,7 +167,7 @@ def read_statistics(path: Path) -> StatisticsFile:
         path: File to read.
 
     Returns:
-        Its content, sums in float64.
+        Its content: sums in float64, the sample of mask gradients in float32.
 
     Raises:
         ArtifactError: It is not an intact statistics file.
@@ -99,33 +180,60 @@ def read_statistics(path: Path) -> StatisticsFile:
 
 
 def _unpack(artifact: Artifact) -> StatisticsFile:
-    record, tensors = artifact.record, artifact.tensors
-    parts: dict[str, dict[str, Tensor]] = {
-        part: {
-            name.removeprefix(f"{part}/"): tensor.double()
-            for name, tensor in tensors.items()
-            if name.startswith(f"{part}/")
-        }
-        for part in PARTS
-    }
-    for name, fisher in parts["fisher"].items():
-        if (fisher < 0).any():
-            raise ArtifactError(
-                f"{artifact.path}: 'fisher/{name}' has negative entries, expected sums of squares"
-            )
+    record, tensors, path = artifact.record, artifact.tensors, artifact.path
     rows, used = tensors["rows"], tensors["used"]
     if rows.ndim != 1 or rows.shape != used.shape or int(used.sum()) != record["data"]["used"]:
-        raise ArtifactError(f"{artifact.path}: 'rows' and 'used' do not fit each other or their count")
+        raise ArtifactError(f"{path}: 'rows' and 'used' do not fit each other or their count")
+    parts = _take_mappings(tensors, path)
+    selected = parts.pop("selected")
+    sampled = tensors.get("sampled", torch.zeros(0, dtype=torch.int64))
+    statistics = Statistics(int(record["data"]["used"]), **parts, sampled=sampled)
+    require_squares(statistics, path)
+    require_sample(statistics, rows[used], path)
+    collected = Collection(**record["collected"])
+    if (collected.mask is None) != (not selected):
+        raise ArtifactError(f"{path}: 'selected' and the mask of 'collected' do not fit each other")
+    shard = Shard(**record["shard"]) if record["shard"] is not None else None
+    planned = int(record["data"]["planned"])
+    if planned < statistics.count or (shard is None and planned != statistics.count):
+        raise ArtifactError(f"{path}: {statistics.count} of {planned} planned examples are in the sums")
     return StatisticsFile(
-        statistics=Statistics(int(record["data"]["used"]), **parts),
+        statistics=statistics,
         rows=rows.numpy(),
         used=used.numpy(),
         holdout_losses=tensors["holdout_losses"].double().numpy(),
         model=ModelIdentity(**record["model"]),
         settings=EncodingSettings.from_record(record["encoding"]),
         seed=int(record["data"]["seed"]),
+        collected=collected,
+        planned=planned,
+        shard=shard,
+        selected=selected or None,
         digest=artifact.digest,
     )
+
+
+def _take_mappings(tensors: dict[str, Tensor], path: Path) -> dict[str, dict[str, Tensor]]:
+    """Take the tensors with a ``/`` in their names out, converted one by one so that none is kept twice.
+
+    Args:
+        tensors: Of the file; only those of :data:`SINGLE` stay.
+        path: Where they were read from.
+
+    Returns:
+        The parts of the sums, and ``selected``, by name.
+
+    Raises:
+        ArtifactError: A name is unknown.
+    """
+    dtypes = {**MAPPINGS, "selected": torch.int64}
+    parts: dict[str, dict[str, Tensor]] = {part: {} for part in dtypes}
+    for name in sorted(tensors.keys() - SINGLE):
+        part, _, rest = name.partition("/")
+        if part not in parts or not rest:
+            raise ArtifactError(f"{path}: tensor '{name}' is not one that a statistics file holds")
+        parts[part][rest] = tensors.pop(name).to(dtypes[part])
+    return parts
 
 
 def check_statistics(file: StatisticsFile, path: Path, checkpoint: Checkpoint, layout: Layout) -> None:
@@ -138,18 +246,51 @@ def check_statistics(file: StatisticsFile, path: Path, checkpoint: Checkpoint, l
         layout: Its units.
 
     Raises:
-        ArtifactError: The statistics are not of this model.
+        ArtifactError: The statistics are not of this model, or lack what they say that they have.
     """
     checkpoint.identity.require_same(file.model, str(path))
-    shapes = {name: tuple(checkpoint.model.get_parameter(name).shape) for name in layout.parameters}
-    expected: dict[str, dict[str, tuple[int, ...]]] = {
-        "fisher": shapes,
-        "gradient": shapes,
-        "mask_gradient": {group.key: (group.count,) for group in layout},
-        "mask_fisher": {group.key: (group.count, group.count) for group in layout},
-    }
+    try:
+        shapes = _parameter_shapes(file, checkpoint, layout)
+    except (KeyError, IndexError) as error:
+        raise ArtifactError(f"{path}: 'selected' is not of this model's units: {error!r}") from error
+    expected: dict[str, dict[str, tuple[int, ...]]] = {"fisher": shapes, "gradient": shapes}
+    expected |= _mask_shapes(file, layout)
     for part, of_model in expected.items():
         of_file = {name: tuple(tensor.shape) for name, tensor in getattr(file.statistics, part).items()}
         odd = sorted(name for name, _ in of_model.items() ^ of_file.items())
         if odd:
             raise ArtifactError(f"{path}: '{part}' of {odd[0]} is missing, not of this model or misshapen")
+
+
+def _parameter_shapes(
+    file: StatisticsFile, checkpoint: Checkpoint, layout: Layout
+) -> dict[str, tuple[int, ...]]:
+    """Shapes that F and g have, by parameter."""
+    if not file.collected.parameters:
+        return {}
+    mask = file.mask(layout)
+    parts = (
+        wanted_slices(mask)
+        if mask is not None
+        else wanted_parameters(checkpoint.model, layout, file.collected.scope)
+    )
+    shapes: dict[str, tuple[int, ...]] = {}
+    for name, part in parts.items():
+        shape = list(checkpoint.model.get_parameter(name).shape)
+        if part is not None:
+            shape[part.axis] = len(part.indices)
+        shapes[name] = tuple(shape)
+    return shapes
+
+
+def _mask_shapes(file: StatisticsFile, layout: Layout) -> dict[str, dict[str, tuple[int, ...]]]:
+    """Shapes that u, B and its sample have, by group; which groups are sampled is up to the file."""
+    sample = file.statistics.mask_rows
+    groups = {group.key: group.count for group in layout} if file.collected.mask_statistics else {}
+    return {
+        "mask_gradient": {key: (units,) for key, units in groups.items()},
+        "mask_fisher": {key: (units,) if key in sample else (units, units) for key, units in groups.items()},
+        "mask_rows": {
+            key: (len(file.statistics.sampled), units) for key, units in groups.items() if key in sample
+        },
+    }

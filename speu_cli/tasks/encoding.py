@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from speu_cli.data.batches import batches_by_length
-from speu_cli.data.examples import Example
+from speu_cli.data.batches import Batch, batches_by_length
+from speu_cli.data.examples import Examples
 from speu_cli.errors import InputError
 from speu_cli.tasks.base import Task
 
@@ -24,11 +24,15 @@ class Encoded:
         rows: What the tokenizer gave for each example, ``name -> token values``.
         labels: ``[n]``, as the task's loss takes them.
         padding: Value that pads each name.
+        ids: Of the examples.
+        keys: Hashes of the examples' rows, int64 ``[n]``.
     """
 
     rows: list[dict[str, list[int]]]
     labels: Tensor
     padding: dict[str, int]
+    ids: list[str]
+    keys: Tensor
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -40,9 +44,16 @@ class Encoded:
 
     def select(self, indices: Sequence[int]) -> "Encoded":
         """The examples at these positions, in this order."""
-        return Encoded([self.rows[i] for i in indices], self.labels[list(indices)], self.padding)
+        chosen = list(indices)
+        return Encoded(
+            [self.rows[i] for i in chosen],
+            self.labels[chosen],
+            self.padding,
+            [self.ids[i] for i in chosen],
+            self.keys[chosen],
+        )
 
-    def batches(self, max_tokens: int) -> list[list[int]]:
+    def batches(self, max_tokens: int) -> list[Batch]:
         """Positions grouped by length, each group at most ``max_tokens`` when padded."""
         return batches_by_length(self.lengths, max_tokens=max_tokens)
 
@@ -58,7 +69,7 @@ class Encoded:
 
 
 def encode(
-    examples: Sequence[Example],
+    examples: Examples,
     tokenizer: PreTrainedTokenizerBase,
     task: Task,
     model: PreTrainedModel,
@@ -95,7 +106,8 @@ def encode(
             max_length=max_length,
         )
         rows += [{name: encoding[name][i] for name in names & encoding.keys()} for i in range(len(chunk))]
-    return Encoded(rows, labels, _padding(tokenizer, rows[0]))
+    keys = torch.from_numpy(examples.row_hashes())
+    return Encoded(rows, labels, _padding(tokenizer, rows[0]), examples.ids, keys)
 
 
 def _padding(tokenizer: PreTrainedTokenizerBase, row: dict[str, list[int]]) -> dict[str, int]:

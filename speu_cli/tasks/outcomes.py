@@ -54,7 +54,7 @@ def outcomes(
     parts = torch.zeros(4, len(encoded), dtype=torch.float64)
     batches = encoded.batches(batch_tokens)
     steps: Iterable[list[int]] = (progress or Silent()).track(
-        batches, total=len(batches), description=description
+        batches, total=sum(batch.tokens for batch in batches), description=description
     )
     for indices in steps:
         inputs, labels = encoded.collate(indices)

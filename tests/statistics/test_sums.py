@@ -19,6 +19,63 @@ def random_statistics(count: int, seed: int) -> Statistics:
     )
 
 
+def sampled_statistics(keys: list[int], sample: list[int], seed: int = 0) -> Statistics:
+    """Of the examples with these keys; each key's gradients are its own, wherever it is summed."""
+    rows = torch.randn(100, 3, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    kept = sorted(set(keys) & set(sample))
+    return Statistics(
+        len(keys),
+        fisher={},
+        gradient={},
+        mask_gradient={"filters/0": rows[keys].sum(0)},
+        mask_fisher={"filters/0": (rows[keys] ** 2).sum(0)},
+        mask_rows={"filters/0": rows[kept]},
+        sampled=torch.tensor(kept, dtype=torch.int64),
+    )
+
+
+def assert_same_sample(one: Statistics, other: Statistics) -> None:
+    assert one.count == other.count
+    assert torch.equal(one.sampled, other.sampled)
+    assert torch.equal(one.mask_rows["filters/0"], other.mask_rows["filters/0"])
+    for part in ("mask_gradient", "mask_fisher"):
+        mine, theirs = getattr(one, part)["filters/0"], getattr(other, part)["filters/0"]
+        assert torch.allclose(mine, theirs, rtol=1e-12)
+
+
+def test_a_sample_of_a_union_is_both_samples_in_order_of_their_keys() -> None:
+    sample = [3, 40, 41, 90]
+    one, other = [1, 3, 90, 7], [41, 2, 40]
+    union = sampled_statistics(one, sample) + sampled_statistics(other, sample)
+    assert_same_sample(union, sampled_statistics([*one, *other], sample))
+    assert union.sampled.tolist() == [3, 40, 41, 90]
+
+
+def test_the_examples_that_are_subtracted_leave_the_sample() -> None:
+    sample = [3, 40, 41, 90]
+    full, part = [1, 2, 3, 7, 40, 41, 90], [3, 7, 90]
+    rest = sampled_statistics(full, sample) - sampled_statistics(part, sample)
+    assert_same_sample(rest, sampled_statistics([1, 2, 40, 41], sample))
+    assert not len((rest - sampled_statistics([40, 41], sample)).sampled)
+
+
+def test_scaling_leaves_the_sample_as_it_is() -> None:
+    """Its scale n/s follows from the count, so that it would otherwise be scaled twice."""
+    few = sampled_statistics([1, 3, 40, 41], [3, 41])
+    many = few.scaled_to(40)
+    assert many.count == 40
+    assert torch.equal(many.mask_rows["filters/0"], few.mask_rows["filters/0"])
+    assert torch.equal(many.sampled, few.sampled)
+    assert torch.allclose(many.mask_fisher["filters/0"], 10 * few.mask_fisher["filters/0"])
+
+
+def test_a_sample_and_none_do_not_mix() -> None:
+    one = sampled_statistics([1, 3], [3])
+    other = Statistics(1, {}, {}, one.mask_gradient, one.mask_fisher)
+    with pytest.raises(ValueError, match="different models"):
+        one + other
+
+
 def test_adding_and_subtracting_are_inverse() -> None:
     one, other = random_statistics(5, 0), random_statistics(7, 1)
     assert largest_difference((one + other) - other, one) < 1e-12

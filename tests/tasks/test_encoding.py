@@ -9,7 +9,7 @@ import torch
 
 from laws import make_case
 from speu_cli.data.columns import Columns, DataChoice
-from speu_cli.data.examples import Example
+from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.tasks.encoding import encode
 from speu_cli.tasks.outcomes import outcomes
@@ -20,9 +20,13 @@ from tiny import FAMILIES, tiny_model, tiny_tokenizer
 SETTINGS = EncodingSettings("classification", 32, Columns("id", "text", None, "label"))
 
 
+def examples_of(*examples: Example) -> Examples:
+    return Examples(examples, source="here", columns=SETTINGS.columns)
+
+
 def test_pads_on_the_right_with_the_tokenizers_own_values() -> None:
     model, tokenizer = tiny_model("roberta"), tiny_tokenizer("roberta")
-    examples = [Example("a", "word1 word2 word3", None, 0), Example("b", "word4", None, 1)]
+    examples = examples_of(Example("a", "word1 word2 word3", None, 0), Example("b", "word4", None, 1))
     encoded = encode(examples, tokenizer, find_task(model.config), model, 32)
     inputs, labels = encoded.collate([1, 0])
     assert inputs["input_ids"].tolist() == [[0, 8, 2, 1, 1], [0, 5, 6, 7, 2]]
@@ -32,7 +36,7 @@ def test_pads_on_the_right_with_the_tokenizers_own_values() -> None:
 
 def test_passes_only_inputs_that_the_model_knows() -> None:
     tokenizer = tiny_tokenizer("bert")
-    example = [Example("a", "word1", None, 0)]
+    example = examples_of(Example("a", "word1", None, 0))
     for family, expected in (("bert", True), ("distilbert", False)):
         model = tiny_model(family)
         encoded = encode(example, tokenizer, find_task(model.config), model, 32)
@@ -41,13 +45,13 @@ def test_passes_only_inputs_that_the_model_knows() -> None:
 
 def test_cuts_long_inputs() -> None:
     model = tiny_model("bert")
-    example = [Example("a", " ".join(["word1"] * 50), None, 0)]
+    example = examples_of(Example("a", " ".join(["word1"] * 50), None, 0))
     assert encode(example, tiny_tokenizer("bert"), find_task(model.config), model, 8).lengths == [8]
 
 
 def test_refuses_a_mixture_of_pairs_and_single_texts() -> None:
     model = tiny_model("bert")
-    examples = [Example("a", "word1", "word2", 0), Example("b", "word1", None, 0)]
+    examples = examples_of(Example("a", "word1", "word2", 0), Example("b", "word1", None, 0))
     with pytest.raises(InputError, match="1 of 2 examples have a text pair"):
         encode(examples, tiny_tokenizer("bert"), find_task(model.config), model, 8)
 

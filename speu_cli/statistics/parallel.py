@@ -1,0 +1,304 @@
+"""Several processes at one pass, as ``torchrun`` starts them: each sums over a part of the examples.
+
+::
+
+    with joined("cpu") as group:
+        part = encoded.select(positions(encoded.lengths, Shard(group.rank + 1, group.size)))
+        statistics = group.sum(collect(..., part, ...).statistics)
+        if group.main:
+            ...  # write them
+
+Without ``torchrun`` the group is of one process, and its sums are those given.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import torch
+from torch import Tensor
+from torch import distributed as dist
+from torch.distributed.distributed_c10d import PrefixStore, Store
+from torch.distributed.rendezvous import rendezvous
+
+from speu_cli.artifacts.digest import hash_text
+from speu_cli.checkpoints.load import check_device
+from speu_cli.errors import ArtifactError, InputError, ResourceError
+from speu_cli.progress import Progress, Silent
+from speu_cli.statistics.sums import Statistics
+
+# For processes that are slower than others, and for those that hang: one that has ended is noticed at once.
+PATIENCE = timedelta(hours=12)
+STARTING = timedelta(minutes=10)
+# A note on exceptions of which another process tells.
+TOLD = "another process tells of it"
+
+
+@dataclass(frozen=True)
+class Group:
+    """The processes that share a pass, as one of them sees them.
+
+    Attributes:
+        rank: Number of this process, from 0.
+        size: How many there are.
+        device: Where this process computes.
+        link: Sums between devices: an NCCL group; None for gloo, through the memory of the CPU.
+        store: What the processes leave each other word in; None in a group of one.
+    """
+
+    rank: int
+    size: int
+    device: str
+    link: dist.ProcessGroup | None = None
+    store: Store | None = None
+
+    @property
+    def main(self) -> bool:
+        """Whether this is the process that tells, shows progress and writes."""
+        return self.rank == 0
+
+    def progress(self, progress: Progress) -> Progress:
+        """What this process reports to: nobody, unless it is the main process."""
+        return progress if self.main else Silent()
+
+    def wait(self) -> None:
+        """Wait until all processes have come here.
+
+        Raises:
+            ResourceError: Some have ended.
+        """
+        # Not `dist.monitored_barrier`: it does not name a process that is already gone.
+        token = torch.zeros(1)
+        gone = []
+        for rank in range(1, self.size) if self.main else [0]:
+            try:
+                if not self.main:
+                    dist.send(token, dst=rank)
+                dist.recv(token, src=rank)
+            except RuntimeError:
+                gone.append(rank)
+        # When one dies, torchrun ends the others: the cause is the one that left no word.
+        if missing := [rank for rank in gone if not self._left_word(rank)] or gone:
+            raise ResourceError(
+                f"{self._called(missing)} did not finish",
+                hint="what it says of itself stands above, if anything",
+            )
+        if self.main:
+            for rank in range(1, self.size):
+                dist.send(token, dst=rank)
+
+    def sum(self, statistics: Statistics) -> Statistics:
+        """Add the statistics of the processes' disjoint sets, tensor by tensor in the memory that they have.
+
+        Args:
+            statistics: Of this process's examples; not to be used afterwards.
+
+        Returns:
+            The sums over all examples at the main process; elsewhere none.
+        """
+        if self.size == 1:
+            return statistics
+        self.wait()
+        with _connected():
+            count = int(self._reduced(torch.tensor(statistics.count)))
+            for sums in (
+                statistics.fisher,
+                statistics.gradient,
+                statistics.mask_gradient,
+                statistics.mask_fisher,
+            ):
+                for name in sorted(sums):
+                    self._reduced(sums[name])
+            sampled, order = self._gathered(statistics.sampled).sort()
+            rows = {
+                name: self._gathered(statistics.mask_rows[name])[order]
+                for name in sorted(statistics.mask_rows)
+            }
+        if not self.main:
+            return Statistics(0, {}, {}, {}, {})
+        return replace(statistics, count=count, mask_rows=rows, sampled=sampled)
+
+    def sum_tensor(self, tensor: Tensor) -> Tensor:
+        """Sum of the processes' tensors, of one shape, at the main process; elsewhere it means nothing."""
+        if self.size == 1:
+            return tensor
+        self.wait()
+        with _connected():
+            return self._reduced(tensor.clone())
+
+    def require_same(self, what: str, text: str) -> None:
+        """Refuse processes that see different things, as nodes with different copies of a file do.
+
+        Args:
+            what: What the text stands for, such as ``data``.
+            text: Equal where the things are.
+
+        Raises:
+            ArtifactError: It is not that of the main process.
+        """
+        if self.size == 1:
+            return
+        self.wait()
+        mine = torch.frombuffer(bytearray.fromhex(hash_text(text)), dtype=torch.uint8)
+        everyones = [torch.empty_like(mine) for _ in range(self.size)]
+        with _connected():
+            dist.all_gather(everyones, mine)
+        others = [rank for rank, of_rank in enumerate(everyones) if not torch.equal(of_rank, everyones[0])]
+        if others:
+            raise ArtifactError(
+                f"{self._called(others)} found other {what} than process 1",
+                hint="give all processes the same files and options",
+            )
+
+    def leave_word(self, error: BaseException) -> None:
+        """Tell the others that this process ends by an exception; one of them all is to tell the user.
+
+        Args:
+            error: Gets the note :data:`TOLD` if that is another process.
+        """
+        if self.store is None:
+            return
+        try:
+            self.store.set(f"ended/{self.rank}", "")
+            # A signal is for all, and is not the cause.
+            tells = self.store.add("failures", 1) == 1 if isinstance(error, Exception) else self.main
+        except RuntimeError:  # the store is gone with the process that had it
+            tells = self.main
+        if not tells:
+            error.add_note(TOLD)
+
+    def _left_word(self, rank: int) -> bool:
+        try:
+            return self.store is not None and self.store.check([f"ended/{rank}"])
+        except RuntimeError:
+            return False
+
+    def _reduced(self, tensor: Tensor) -> Tensor:
+        """Sum into the main process's tensor, in place; what is left in the others' means nothing."""
+        if self.link is None:
+            dist.reduce(tensor, dst=0)
+            return tensor
+        moved = tensor.to(self.device)
+        dist.reduce(moved, dst=0, group=self.link)
+        return tensor.copy_(moved)
+
+    def _gathered(self, rows: Tensor) -> Tensor:
+        """The processes' rows ``[n of all, …]``, in order of rank, at the main process; elsewhere its own."""
+        counts = torch.zeros(self.size, dtype=torch.int64)
+        counts[self.rank] = len(rows)
+        dist.all_reduce(counts)
+        if not self.main:
+            dist.send(rows.contiguous(), dst=0)
+            return rows
+        parts = [rows]
+        for rank, count in enumerate(counts[1:].tolist(), start=1):
+            parts.append(rows.new_empty(count, *rows.shape[1:]))
+            dist.recv(parts[rank], src=rank)
+        return torch.cat(parts)
+
+    def _called(self, ranks: list[int]) -> str:
+        """What a message calls some processes: by their numbers from 1, and by what torchrun calls them."""
+        numbers, names = (", ".join(str(rank + first) for rank in ranks) for first in (1, 0))
+        processes, of_torchrun = ("process", "rank") if len(ranks) == 1 else ("processes", "ranks")
+        return f"{processes} {numbers} of {self.size} ({of_torchrun} {names})"
+
+
+@contextmanager
+def joined(device: str) -> Iterator[Group]:
+    """Join the processes that ``torchrun`` started with this one, and leave them when all are done.
+
+    Args:
+        device: As asked for: ``cuda`` gives each process of a machine a GPU of its own.
+
+    Yields:
+        The group: of this process alone, where there are no others.
+    """
+    size = _whole("WORLD_SIZE", 1)
+    if size == 1:
+        yield Group(0, 1, device)
+        return
+    store = _meet()
+    rank = _whole("RANK", 0)
+    group = Group(rank, size, device, store=PrefixStore("speu", store))
+    try:
+        with _connected():
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        yield _with_device(group)
+        group.wait()
+    except BaseException as error:
+        group.leave_word(error)
+        raise
+    finally:
+        if dist.is_initialized():
+            dist.destroy_process_group()
+
+
+def told_elsewhere(error: BaseException) -> bool:
+    """Whether another process tells the user why the group failed."""
+    return TOLD in getattr(error, "__notes__", ())
+
+
+def _meet() -> Store:
+    """Connect to the store that ``torchrun`` offers.
+
+    Returns:
+        The store.
+
+    Raises:
+        InputError: The environment is not one that ``torchrun`` makes.
+        ResourceError: There is no store.
+    """
+    try:
+        store: Store = next(iter(rendezvous("env://", timeout=STARTING)))[0]
+    except ValueError as error:
+        raise InputError(
+            f"WORLD_SIZE is set, but: {error}", hint="start several processes with torchrun, or unset it"
+        ) from error
+    except RuntimeError as error:
+        raise ResourceError(f"no connection to the other processes: {error}") from error
+    return store
+
+
+def _with_device(group: Group) -> Group:
+    """Settle where a process computes, and how sums get from device to device."""
+    if group.device != "cuda":
+        check_device(group.device)
+        return group
+    device = f"cuda:{_whole('LOCAL_RANK', group.rank)}"
+    check_device(device)
+    group.wait()  # making an NCCL group waits for a process that has no device, and is not to be interrupted
+    link = dist.new_group(backend="nccl", timeout=PATIENCE) if dist.is_nccl_available() else None
+    return replace(group, device=device, link=link)
+
+
+def _whole(name: str, default: int) -> int:
+    """A whole number in the environment.
+
+    Returns:
+        It, or the default if it is not set.
+
+    Raises:
+        InputError: It is something else.
+    """
+    text = os.environ.get(name) or str(default)
+    if not text.isdecimal():
+        raise InputError(f"{name} is {text!r} in the environment, expected a whole number")
+    return int(text)
+
+
+@contextmanager
+def _connected() -> Iterator[None]:
+    """Give a lost connection its type.
+
+    Yields:
+        Nothing.
+
+    Raises:
+        ResourceError: A process was lost.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        raise ResourceError(f"the connection to another process was lost: {error}") from error

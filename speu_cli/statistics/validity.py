@@ -1,0 +1,59 @@
+"""What sums must be like, whatever model they are of."""
+
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from speu_cli.errors import ArtifactError
+from speu_cli.statistics.sums import Statistics
+
+
+def require_squares(statistics: Statistics, path: Path) -> None:
+    """Refuse sums of squares with a negative entry.
+
+    Args:
+        statistics: F, and B with its diagonal.
+        path: Where they were read from.
+
+    Raises:
+        ArtifactError: An entry of F, or of the diagonal of B, is negative.
+    """
+    squares = {f"fisher/{name}": tensor for name, tensor in statistics.fisher.items()}
+    squares |= {f"mask_fisher/{key}": diagonal_of(block) for key, block in statistics.mask_fisher.items()}
+    for name, tensor in squares.items():
+        if (tensor < 0).any():
+            raise ArtifactError(f"{path}: '{name}' has negative entries, expected sums of squares")
+
+
+def require_sample(statistics: Statistics, rows: Tensor, path: Path) -> None:
+    """Refuse a sample of mask gradients that is not of the examples in the sums, in order of their keys.
+
+    Args:
+        statistics: The sums and the sample.
+        rows: Hashes of the rows in the sums, int64 ``[n]``.
+        path: Where they were read from.
+
+    Raises:
+        ArtifactError: Keys are not ascending, not of those rows, or not as many as rows of gradients; or B
+            is kept whole of as many units or more.
+    """
+    sampled, sample = statistics.sampled, statistics.mask_rows
+    if sampled.dtype != torch.int64 or sampled.ndim != 1 or (sampled.diff() <= 0).any():
+        raise ArtifactError(f"{path}: 'sampled' is not a list of keys, expected int64, ascending")
+    if not torch.isin(sampled, rows).all():
+        raise ArtifactError(f"{path}: 'sampled' names rows that are not in the sums")
+    for key, of_group in sample.items():
+        if len(of_group) != len(sampled):
+            raise ArtifactError(
+                f"{path}: 'mask_rows/{key}' has {len(of_group)} rows, expected one for each "
+                f"of the {len(sampled)} keys in 'sampled'"
+            )
+    largest = max((len(block) for block in statistics.mask_fisher.values() if block.ndim > 1), default=0)
+    if any(of_group.shape[-1] <= largest for of_group in sample.values()):
+        raise ArtifactError(f"{path}: 'mask_rows' of groups of up to {largest} units, whose B is kept whole")
+
+
+def diagonal_of(block: Tensor) -> Tensor:
+    """The diagonal ``[units]`` of B, which may be kept whole ``[units, units]`` or as its diagonal alone."""
+    return block if block.ndim == 1 else block.diagonal()

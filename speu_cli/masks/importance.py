@@ -5,6 +5,7 @@ from typing import Literal
 from torch import Tensor
 
 from speu_cli.statistics.sums import Statistics
+from speu_cli.statistics.validity import diagonal_of
 
 Curvature = Literal["total", "mean"]
 
@@ -34,7 +35,7 @@ def importance(forget: Statistics, remaining: Statistics, c: float) -> dict[str,
         Scores ``[units]`` by group, higher = rather updated.
     """
     return {
-        key: forget.mask_gradient[key] + 0.5 * c * remaining.mask_fisher[key].diagonal()
+        key: forget.mask_gradient[key] + 0.5 * c * diagonal_of(remaining.mask_fisher[key])
         for key in remaining.mask_fisher
     }
 
@@ -48,4 +49,4 @@ def warm_start_importance(full: Statistics) -> dict[str, Tensor]:
     Returns:
         Scores ``[units]`` by group, higher = rather updated.
     """
-    return {key: block.diagonal().clone() for key, block in full.mask_fisher.items()}
+    return {key: diagonal_of(block).clone() for key, block in full.mask_fisher.items()}

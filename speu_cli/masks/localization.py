@@ -85,8 +85,7 @@ def localize(forget: Statistics, remaining: Statistics, layout: Layout, settings
     c = curvature_scale(settings.curvature, remaining.count)
     scores = importance(forget, remaining, c)
     mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
-    rounds = settings.rounds
-    return Localized(rearrange(mask, forget.mask_gradient, remaining.mask_fisher, c, rounds=rounds), scores)
+    return Localized(rearrange(mask, forget.mask_gradient, remaining, c, rounds=settings.rounds), scores)
 
 
 def localize_before_request(full: Statistics, layout: Layout, settings: MaskSettings) -> Localized:
@@ -104,4 +103,4 @@ def localize_before_request(full: Statistics, layout: Layout, settings: MaskSett
     scores = warm_start_importance(full)
     mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
     nothing = {key: tensor.new_zeros(len(tensor)) for key, tensor in full.mask_fisher.items()}
-    return Localized(rearrange(mask, nothing, full.mask_fisher, c, rounds=settings.rounds), scores)
+    return Localized(rearrange(mask, nothing, full, c, rounds=settings.rounds), scores)

@@ -12,13 +12,16 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from speu_cli.masks.mask_fisher import Indices, MaskFisher, Vector, mask_fisher
+from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.mask import Mask
 
-Vector = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
 
 # A swap must lower f by more than this share of f's size: less is rounding, and could go on for ever.
 TOLERANCE = 1e-12
+# Columns of B made at a time: of a sampled B many at once cost little more than one.
+COLUMNS = 64
 
 
 @dataclass(frozen=True)
@@ -39,14 +42,14 @@ class Rearranged:
 
 
 def rearrange(
-    mask: Mask, u: Mapping[str, Tensor], B: Mapping[str, Tensor], c: float, *, rounds: int | None = None
+    mask: Mask, u: Mapping[str, Tensor], curvature: Statistics, c: float, *, rounds: int | None = None
 ) -> Rearranged:
     """Swap selected for frozen units, layer by layer and kind by kind, while f falls (Eq. 9).
 
     Args:
         mask: The selection to start from.
         u: ``[units]`` by group.
-        B: ``[units, units]`` by group.
+        curvature: Has B of every group, whole or as a sample.
         c: Factor of B.
         rounds: Most rounds over the selected units; 1 is the paper's setting, 0 leaves the mask as it is.
             Default: until no swap helps.
@@ -58,7 +61,7 @@ def rearrange(
     before = after = 0.0
     swaps = 0
     for key, selected in mask.selected.items():
-        layer = _Layer(u[key].double().numpy(), c * B[key].double().numpy(), ~selected.numpy())
+        layer = _Layer(u[key].double().numpy(), mask_fisher(curvature, key), c, ~selected.numpy())
         before += layer.objective()
         if selected.any():
             swaps += layer.swap_until_settled(rounds)
@@ -68,11 +71,12 @@ def rearrange(
 
 
 class _Layer:
-    """One layer's units of one kind: u ``[units]``, c·B ``[units, units]`` and the frozen set Z."""
+    """One layer's units of one kind: u ``[units]``, B ``[units, units]``, c and the frozen set Z."""
 
-    def __init__(self, u: Vector, B: Vector, frozen: Flags) -> None:
-        self.u, self.B, self.frozen = u, B, frozen.copy()
-        self.v = B @ frozen
+    def __init__(self, u: Vector, B: MaskFisher, c: float, frozen: Flags) -> None:
+        self.u, self.B, self.c, self.frozen = u, B, c, frozen.copy()
+        self.half = 0.5 * c * B.diagonal
+        self.v = c * B.times(frozen.astype(np.float64))
 
     def objective(self) -> float:
         """f(Z)."""
@@ -91,23 +95,29 @@ class _Layer:
     def _round(self) -> int:
         """Freeze each selected unit in ascending importance, and release the one whose release pays most."""
         selected = np.flatnonzero(~self.frozen)
-        importance = self.u[selected] + 0.5 * self.B.diagonal()[selected]
-        return sum(self._swap(int(i)) for i in selected[np.argsort(importance, kind="stable")])
+        order = selected[np.argsort(self.u[selected] + self.half[selected], kind="stable")]
+        swaps = 0
+        for start in range(0, len(order), COLUMNS):
+            units = order[start : start + COLUMNS]
+            swaps += sum(map(self._swap, units.tolist(), self._columns(units)))
+        return swaps
 
-    def _swap(self, i: int) -> bool:
-        """Freeze i, release the best k of Z ∪ {i}; True if f fell."""
-        half = 0.5 * self.B.diagonal()
-        frozen_v = self.v + self.B[:, i]
+    def _columns(self, units: Indices) -> Vector:
+        return self.c * self.B.columns(units)
+
+    def _swap(self, i: int, column: Vector) -> bool:
+        """Freeze i, whose column of c·B this is, and release the best k of Z ∪ {i}; True if f fell."""
+        frozen_v = self.v + column
         candidates = np.flatnonzero(self.frozen)
         if not len(candidates):
             return False
-        freeze = self.u[i] + self.v[i] + half[i]
-        release = -self.u[candidates] - frozen_v[candidates] + half[candidates]
+        freeze = self.u[i] + self.v[i] + self.half[i]
+        release = -self.u[candidates] - frozen_v[candidates] + self.half[candidates]
         best = int(release.argmin())
         size = abs(freeze) + abs(release[best])
         if freeze + release[best] >= -TOLERANCE * size:
             return False
         k = int(candidates[best])
         self.frozen[i], self.frozen[k] = True, False
-        self.v = frozen_v - self.B[:, k]
+        self.v = frozen_v - self._columns(np.array([k]))[0]
         return True

@@ -1,19 +1,35 @@
 """``speu fisher``: statistics of the training set, once, after training."""
 
 import time
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
+import torch
 
 from speu_cli.artifacts.atomic import check_output
+from speu_cli.artifacts.digest import hash_tensors
+from speu_cli.artifacts.format import Record
 from speu_cli.data.columns import DataChoice
+from speu_cli.data.examples import Examples
 from speu_cli.data.ids import read_ids
 from speu_cli.data.selection import sample_flags, select_training
+from speu_cli.data.shards import Shard, positions
+from speu_cli.errors import InputError
+from speu_cli.stages.collection import Choice, CollectionChoice, settle
+from speu_cli.stages.interruption import postponed
 from speu_cli.stages.runtime import Runtime
-from speu_cli.stages.session import open_session
+from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.files import StatisticsFile, write_statistics
+from speu_cli.statistics.kept import KeptPass, refuse_leftover
+from speu_cli.statistics.parallel import Group, joined
+from speu_cli.tasks.encoding import Encoded
+
+CHECKPOINT_EVERY = 180.0
 
 
 @dataclass(frozen=True)
@@ -25,11 +41,16 @@ class FisherResult:
         sha256: Digest of its content.
         examples: Size of the training set D.
         used: Examples in the sums.
-        tokens: Tokens read, without padding.
-        mean_loss: Of the examples used.
+        tokens: Tokens of those, without padding.
+        mean_loss: Of those.
         holdout_examples: Size of the held-out set.
         unseen_loss: Mean loss of the held-out set; None without one.
+        shard: Which part of a divided run this is, as ``2/8``; None for a whole.
+        processes: How many computed it.
+        resumed: Examples that an earlier run had added, in this process.
+        batch_tokens: Tokens in a batch of this process, padding included.
         seconds: Time of the pass over the training set.
+        tokens_per_second: Of the pass, over all processes.
         bytes: Size of the file.
     """
 
@@ -41,8 +62,26 @@ class FisherResult:
     mean_loss: float
     holdout_examples: int
     unseen_loss: float | None
+    shard: str | None
+    processes: int
+    resumed: int
+    batch_tokens: int
     seconds: float
+    tokens_per_second: float
     bytes: int
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """How a long run is kept.
+
+    Attributes:
+        every: Seconds between two checkpoints.
+        resume: Go on from the checkpoint of an earlier run, if there is one.
+    """
+
+    every: float = CHECKPOINT_EVERY
+    resume: bool = False
 
 
 def fisher(
@@ -55,10 +94,16 @@ def fisher(
     exclude: str | None = None,
     max_examples: int | None = None,
     seed: int = 0,
+    collection: CollectionChoice | None = None,
+    shard: str | None = None,
+    keeping: Keeping | None = None,
+    auto_batch: bool = False,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
-) -> FisherResult:
+) -> FisherResult | None:
     """Compute the statistics F, g, u and B of a training set (Eq. 3, lines 2–6 of Algorithm 1).
+
+    Under ``torchrun`` every process computes a part, and the first one writes.
 
     Args:
         model: Folder of the fine-tuned checkpoint.
@@ -69,52 +114,174 @@ def fisher(
         exclude: Id list: these examples are not in the training set.
         max_examples: Use a random sample of this size for the sums.
         seed: Of the sample.
+        collection: Which statistics, of which parameters. Default: all, of those that units own parts of.
+        shard: ``2/8``: the second of eight parts, for ``speu merge``. Default: the whole.
+        keeping: How a long run is kept.
+        auto_batch: Find the size of batches by trial.
         choice: Columns, split, task and length, where they should not be found.
         runtime: Device, batch size, overwriting, progress.
 
     Returns:
-        What was computed.
+        What was computed; None in a process that does not write.
     """
-    runtime = runtime or Runtime()
-    check_output(output, force=runtime.force, folder=False, inputs=(model, data, holdout, ids, exclude))
-    chosen = read_ids(ids) if ids else None
-    excluded = read_ids(exclude) if exclude else None
-    session = open_session(model, choice or DataChoice(), runtime)
-    training = select_training(session.read(data), ids=chosen, exclude=excluded)
-    used = sample_flags(len(training), max_examples, seed)
-    encoded = session.encode(training).select(np.flatnonzero(used).tolist())
-    unseen = session.encode(session.read_like(training, holdout)) if holdout else None
-    holdout_losses = session.outcomes(unseen, "held-out losses").losses if unseen else np.zeros(0)
+    runtime, keeping = runtime or Runtime(), keeping or Keeping()
+    collection = collection or CollectionChoice()
+    part = Shard.parse(shard) if shard else None
+    check_output(
+        output,
+        force=runtime.force,
+        folder=False,
+        inputs=(model, data, holdout, ids, exclude, collection.mask),
+    )
+    with joined(runtime.device) as group:
+        runtime = replace(runtime, device=group.device, progress=group.progress(runtime.progress))
+        kept = _checkpoint_of(output, group)
+        refuse_leftover(kept, resume=keeping.resume, restart=runtime.force)
+        chosen = read_ids(ids) if ids else None
+        excluded = read_ids(exclude) if exclude else None
+        session = open_session(model, choice or DataChoice(), runtime)
+        training = select_training(session.read(data), ids=chosen, exclude=excluded)
+        plan = _plan(session, training, sample_flags(len(training), max_examples, seed), part)
+        settled = settle(collection, session, plan.rows[plan.planned])
+        unseen = session.encode(session.read_like(training, holdout)) if holdout else None
+        holdout_losses = _losses_over(group, session, unseen) if unseen else np.zeros(0)
 
-    started = time.perf_counter()
-    collected = collect(
-        session.checkpoint.model,
-        session.layout,
-        session.task,
-        encoded,
-        batch_tokens=runtime.batch_tokens,
-        progress=runtime.progress,
-    )
-    seconds = time.perf_counter() - started
-    file = StatisticsFile(
-        statistics=collected.statistics,
-        rows=training.row_hashes(),
-        used=used,
-        holdout_losses=holdout_losses,
-        model=session.checkpoint.identity,
-        settings=session.settings(training),
-        seed=seed,
-    )
-    digest = write_statistics(output, file, force=runtime.force)
+        mine = positions(plan.encoded.lengths, Shard(group.rank + 1, group.size))
+        record = _record(session, training, plan, settled, group)
+        started = time.perf_counter()
+        with _kept_pass(kept, record, keeping, runtime) as keeper:
+            collected = collect(
+                session.checkpoint.model,
+                session.layout,
+                session.task,
+                plan.encoded.select(mine),
+                batch_tokens=None if auto_batch else runtime.batch_tokens,
+                wanted=settled.wanted,
+                progress=runtime.progress,
+                dtype=torch.float32,
+                keeper=keeper,
+            )
+            seconds = time.perf_counter() - started
+            statistics = group.sum(collected.statistics)
+            mean_loss = float(group.sum_tensor(collected.losses.sum())) / len(plan.encoded)
+            if not group.main:
+                return None
+            file = StatisticsFile(
+                statistics=statistics,
+                rows=plan.rows,
+                used=plan.used,
+                holdout_losses=holdout_losses,
+                model=session.checkpoint.identity,
+                settings=session.settings(training),
+                seed=seed,
+                collected=settled.collected,
+                planned=int(plan.planned.sum()),
+                shard=part,
+                selected=settled.selected,
+            )
+            digest = write_statistics(output, file, force=runtime.force)
+    tokens = sum(plan.encoded.lengths)
     return FisherResult(
         output=output,
         sha256=digest,
         examples=len(training),
-        used=len(encoded),
-        tokens=sum(encoded.lengths),
-        mean_loss=float(collected.losses.mean()),
+        used=len(plan.encoded),
+        tokens=tokens,
+        mean_loss=mean_loss,
         holdout_examples=len(holdout_losses),
         unseen_loss=file.unseen_loss,
+        shard=str(part) if part else None,
+        processes=group.size,
+        resumed=collected.resumed,
+        batch_tokens=collected.batch_tokens,
         seconds=seconds,
+        tokens_per_second=tokens / seconds,
         bytes=output.stat().st_size,
     )
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Which examples a run sums over.
+
+    Attributes:
+        rows: Hashes of the rows of D, int64 ``[n_D]``.
+        planned: Which of them the whole run has in its sums, bool ``[n_D]``.
+        used: Which of them this shard has, bool ``[n_D]``.
+        encoded: Those.
+    """
+
+    rows: npt.NDArray[np.int64]
+    planned: npt.NDArray[np.bool_]
+    used: npt.NDArray[np.bool_]
+    encoded: Encoded
+
+
+def _plan(session: Session, training: Examples, planned: npt.NDArray[np.bool_], part: Shard | None) -> _Plan:
+    """Settle which examples are summed over.
+
+    Returns:
+        The plan.
+
+    Raises:
+        InputError: There are fewer examples than shards.
+    """
+    numbers = np.flatnonzero(planned)
+    encoded = session.encode(training).select(numbers.tolist())
+    if part is None:
+        return _Plan(training.row_hashes(), planned, planned, encoded)
+    if part.of > len(encoded):
+        raise InputError(f"--shard {part}: got {len(encoded)} examples, expected at least one a shard")
+    mine = sorted(positions(encoded.lengths, part))
+    used = np.zeros_like(planned)
+    used[numbers[mine]] = True
+    return _Plan(training.row_hashes(), planned, used, encoded.select(mine))
+
+
+def _losses_over(group: Group, session: Session, encoded: Encoded) -> npt.NDArray[np.float64]:
+    """Losses of examples, each process computing some, float64 ``[n]``."""
+    mine = positions(encoded.lengths, Shard(group.rank + 1, group.size))
+    losses = torch.zeros(len(encoded), dtype=torch.float64)
+    if mine:
+        losses[mine] = torch.from_numpy(session.outcomes(encoded.select(mine), "held-out losses").losses)
+    return group.sum_tensor(losses).numpy()
+
+
+def _checkpoint_of(output: Path, group: Group) -> Path:
+    """Where a process keeps its pass."""
+    of_process = f"-{group.rank + 1}-of-{group.size}" if group.size > 1 else ""
+    return output.with_name(f"{output.name}.checkpoint{of_process}")
+
+
+def _record(session: Session, training: Examples, plan: _Plan, settled: Choice, group: Group) -> Record:
+    """What a kept pass belongs to, as JSON values."""
+    flags = {"rows": plan.rows, "used": plan.used}
+    return {
+        "model": asdict(session.checkpoint.identity),
+        "encoding": session.settings(training).to_record(),
+        "data": hash_tensors({name: torch.from_numpy(values) for name, values in flags.items()}),
+        "collected": asdict(settled.collected),
+        "process": [group.rank, group.size],
+    }
+
+
+@contextmanager
+def _kept_pass(path: Path, record: Record, keeping: Keeping, runtime: Runtime) -> Iterator[KeptPass]:
+    """Keep a pass until its result is written; signals wait for the end of a batch.
+
+    Yields:
+        The keeper.
+    """
+    with postponed() as interruption:
+        keeper = KeptPass(
+            path,
+            record,
+            every=keeping.every,
+            resume=keeping.resume,
+            restart=runtime.force,
+            ending=interruption.__bool__,
+            end=interruption.act,
+            progress=runtime.progress,
+        )
+        yield keeper
+        keeper.discard()

@@ -100,13 +100,48 @@ def _summarize_statistics(artifact: Artifact) -> list[tuple[str, str]]:
         if len(losses)
         else "not known"
     )
-    fisher = {name: tensor for name, tensor in tensors.items() if name.startswith("fisher/")}
-    largest = sorted(fisher, key=lambda name: -float(fisher[name].double().mean()))[:3]
     return [
         *_summarize_record(artifact),
-        ("examples", f"{data['used']} of {data['count']} in the sums"),
-        ("parameters", f"{sum(tensor.numel() for tensor in fisher.values()):,} in {len(fisher)} tensors"),
+        *_summarize_collection(artifact),
+        ("examples", _examples_in_sums(data)),
+        *_summarize_fisher(tensors),
         ("unseen", unseen),
+    ]
+
+
+def _summarize_collection(artifact: Artifact) -> list[tuple[str, str]]:
+    """What there are sums of."""
+    collected, shard = artifact.record["collected"], artifact.record["shard"]
+    parts = {"parameters": collected["parameters"], "mask variables": collected["mask_statistics"]}
+    lines = [
+        ("scope", str(collected["scope"])),
+        ("sums of", " and ".join(part for part, there in parts.items() if there)),
+        ("computed in", str(collected["dtype"])),
+    ]
+    if collected["mask"] is not None:
+        lines.append(("only slices of", f"the mask with sha256 {collected['mask']}"))
+    if shard is not None:
+        lines.append(("shard", f"{shard['index']} of {shard['of']}: to be merged"))
+    sample = [name.partition("/")[2] for name in artifact.tensors if name.startswith("mask_rows/")]
+    if sample:
+        size = len(artifact.tensors["sampled"])
+        lines.append(("sample", f"{size:,} examples in place of the mask Fisher of {len(sample)} groups"))
+    return lines
+
+
+def _examples_in_sums(data: Mapping[str, Any]) -> str:
+    of_shards = "" if data["planned"] == data["used"] else f", {data['planned']} in those of all shards"
+    return f"{data['used']} of {data['count']} in the sums{of_shards}"
+
+
+def _summarize_fisher(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, str]]:
+    """How many parameters there are sums of, and where the curvature is largest."""
+    fisher = {name: tensor for name, tensor in tensors.items() if name.startswith("fisher/")}
+    if not fisher:
+        return []
+    largest = sorted(fisher, key=lambda name: -float(fisher[name].mean(dtype=torch.float64)))[:3]
+    return [
+        ("parameters", f"{sum(tensor.numel() for tensor in fisher.values()):,} in {len(fisher)} tensors"),
         ("sharpest", ", ".join(name.removeprefix("fisher/") for name in largest)),
     ]
 

@@ -10,7 +10,12 @@ from speu_cli.masks.files import MaskOrigin, write_mask
 from speu_cli.masks.importance import Curvature
 from speu_cli.masks.localization import MaskSettings, localize, localize_before_request
 from speu_cli.masks.picture import check_picture, draw_mask
-from speu_cli.stages.request import open_request, open_with_statistics
+from speu_cli.stages.request import (
+    open_request,
+    open_with_statistics,
+    require_mask_statistics,
+    wanted_of,
+)
 from speu_cli.stages.runtime import Runtime
 from speu_cli.unlearning.forget_examples import ForgetExamples
 
@@ -61,7 +66,7 @@ def mask(
 
     Args:
         model: Folder of the checkpoint.
-        fisher: Statistics file.
+        fisher: Statistics file; those of the mask variables are enough.
         output: Mask file to write.
         data: The training set; needed with ``forget``.
         forget: Id list of the forget set. Default: none, a mask for any request.
@@ -91,6 +96,7 @@ def mask(
     if picture is not None:
         check_picture(picture, force=runtime.force, inputs=(model, fisher, data, forget, output))
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
+    require_mask_statistics(file, fisher)
     forget_record = None
     if data is not None and forget is not None:
         request = open_request(
@@ -98,6 +104,7 @@ def mask(
             file,
             data,
             forget,
+            wanted=wanted_of(file, {}, mask_statistics=True),
             forget_examples=forget_examples,
             unseen_loss=target_loss if target_loss is not None else file.unseen_loss,
         )

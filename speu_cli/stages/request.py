@@ -1,6 +1,7 @@
 """A request's forget set: its statistics, and by subtraction those of the remaining set."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from pathlib import Path
@@ -18,6 +19,7 @@ from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.files import StatisticsFile, check_statistics, read_statistics
 from speu_cli.statistics.sums import Statistics
+from speu_cli.statistics.wanted import Part, Wanted
 from speu_cli.tasks.encoding import Encoded
 from speu_cli.tasks.outcomes import Outcomes
 from speu_cli.unlearning.forget_examples import ForgetExamples, enter_step
@@ -55,11 +57,76 @@ def open_with_statistics(
 
     Returns:
         The session, with the statistics' settings, and the statistics.
+
+    Raises:
+        ArtifactError: The file is a shard.
     """
     file = read_statistics(fisher)
+    if file.shard is not None:
+        raise ArtifactError(
+            f"{fisher} is shard {file.shard.index} of {file.shard.of}, expected statistics of the whole",
+            hint="merge first with 'speu merge'",
+        )
     session = open_session(model, choice, runtime, recorded=file.settings, source=str(fisher))
     check_statistics(file, fisher, session.checkpoint, session.layout)
     return session, file
+
+
+def require_mask_statistics(file: StatisticsFile, path: Path) -> None:
+    """Refuse statistics that no mask can be made from.
+
+    Args:
+        file: The statistics.
+        path: Where they were read from.
+
+    Raises:
+        ArtifactError: They have nothing of the mask variables.
+    """
+    if not file.collected.mask_statistics:
+        raise ArtifactError(
+            f"{path} holds no statistics of the mask variables, expected them to choose units by",
+            hint="compute them with 'speu fisher' without --mask",
+        )
+
+
+def require_parameters(file: StatisticsFile, path: Path) -> None:
+    """Refuse statistics that no step can be made from.
+
+    Args:
+        file: The statistics.
+        path: Where they were read from.
+
+    Raises:
+        ArtifactError: They have nothing of the parameters.
+    """
+    if not file.collected.parameters:
+        raise ArtifactError(
+            f"{path} holds the statistics of the mask variables only, expected those of the parameters",
+            hint="make a mask of them with 'speu mask', and compute its part of the parameters' with "
+            "'speu fisher --mask'",
+        )
+
+
+def wanted_of(
+    file: StatisticsFile, parameters: Mapping[str, Part | None], *, mask_statistics: bool
+) -> Wanted:
+    """What to collect of a forget set, so that it can be subtracted from what a file holds.
+
+    Args:
+        file: Statistics of the training set.
+        parameters: Those that F and g are needed of, whole or in part as they are in the file.
+        mask_statistics: Whether u and B are needed.
+
+    Returns:
+        The wish; it samples what the file has a sample of.
+    """
+    whole = [len(block) for block in file.statistics.mask_fisher.values() if block.ndim > 1]
+    return Wanted(
+        parameters,
+        mask_statistics=mask_statistics,
+        sampled=file.statistics.sampled,
+        most_units=max(whole, default=0),
+    )
 
 
 def open_request(
@@ -68,6 +135,7 @@ def open_request(
     data: str,
     forget: str,
     *,
+    wanted: Wanted,
     forget_examples: ForgetExamples,
     unseen_loss: float | None,
 ) -> Request:
@@ -78,6 +146,7 @@ def open_request(
         file: Statistics of the training set.
         data: The training set, or at least all its rows.
         forget: Id list of the forget set.
+        wanted: Which of the file's statistics the request needs.
         forget_examples: Which of its examples enter the step.
         unseen_loss: Mean loss of unseen examples, where it is known.
 
@@ -95,16 +164,16 @@ def open_request(
     counted = file.used[training.positions(forgotten.ids)]
     # Disjoint parts of D_f: sums add up, so each example is read once, and what is empty is not made.
     parts = {
-        (step, used): _statistics(session, encoded.select(members.tolist()))
+        (step, used): _statistics(session, encoded.select(members.tolist()), wanted)
         for step in (True, False)
         for used in (True, False)
         if len(members := np.flatnonzero((enters == step) & (counted == used)))
     }
 
     def sum_of(chosen: list[Statistics]) -> Statistics:
-        return reduce(add, chosen) if chosen else _statistics(session, encoded.select([]))
+        return reduce(add, chosen) if chosen else _statistics(session, encoded.select([]), wanted)
 
-    left = file.statistics - sum_of([part for (_, used), part in parts.items() if used])
+    left = _needed(file.statistics, wanted) - sum_of([part for (_, used), part in parts.items() if used])
     if not left.count:
         raise InputError(
             "the statistics sum over forget examples only, nothing remains", hint="use more examples"
@@ -144,13 +213,28 @@ def training_rows(examples: Examples, file: StatisticsFile) -> Examples:
     return examples.select([ids[position[row]] for row in file.rows.tolist()])
 
 
-def _statistics(session: Session, encoded: Encoded) -> Statistics:
+def _needed(statistics: Statistics, wanted: Wanted) -> Statistics:
+    """The part of a file's sums that a request needs; parameters are there whole or in part as wanted."""
+    needed = Statistics(
+        statistics.count,
+        fisher={name: statistics.fisher[name] for name in wanted.parameters},
+        gradient={name: statistics.gradient[name] for name in wanted.parameters},
+        mask_gradient={},
+        mask_fisher={},
+    )
+    if not wanted.mask_statistics:
+        return needed
+    return replace(statistics, fisher=needed.fisher, gradient=needed.gradient)
+
+
+def _statistics(session: Session, encoded: Encoded, wanted: Wanted) -> Statistics:
     return collect(
         session.checkpoint.model,
         session.layout,
         session.task,
         encoded,
         batch_tokens=session.runtime.batch_tokens,
+        wanted=wanted,
         progress=session.runtime.progress,
         description="forget statistics",
     ).statistics

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
 from speu_cli.checkpoints.load import Checkpoint, load_checkpoint, read_config
@@ -91,7 +92,8 @@ def open_session(
         The session.
     """
     find_family(read_config(model))  # refused before its weights are read
-    checkpoint = load_checkpoint(model, device=runtime.device)
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[runtime.dtype]
+    checkpoint = load_checkpoint(model, device=runtime.device, dtype=dtype)
     if recorded is None:
         recorded, source = recorded_settings(model), str(model / RECORD_NAME)
     merged = merge_choice(choice, recorded, source)

@@ -16,11 +16,25 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.importance import Curvature
 from speu_cli.masks.localization import MaskSettings
-from speu_cli.stages.chosen_mask import ChosenMask, mask_from_file, mask_of_ones, mask_of_request
-from speu_cli.stages.request import Request, open_request, open_with_statistics
+from speu_cli.stages.chosen_mask import (
+    ChosenMask,
+    mask_from_file,
+    mask_of_ones,
+    mask_of_request,
+    require_mask_of_slices,
+)
+from speu_cli.stages.request import (
+    Request,
+    open_request,
+    open_with_statistics,
+    require_mask_statistics,
+    require_parameters,
+    wanted_of,
+)
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
+from speu_cli.statistics.wanted import Part, Wanted, wanted_slices
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.rate import Rate, check_step, find_rate
 from speu_cli.unlearning.second_order import Direction, second_order_direction
@@ -102,7 +116,7 @@ def unlearn(
 
     Args:
         model: Folder of the checkpoint.
-        fisher: Statistics file of its training set.
+        fisher: Statistics file of its training set: of whole parameters, or of the slices of ``mask``.
         data: The training set; only the forget set is read by the model.
         forget: Id list of the forget set.
         output: Checkpoint folder to write; may be None for a dry run.
@@ -115,7 +129,8 @@ def unlearn(
         rate: η. Default: the one at which the forget set looks unseen.
         target_loss: Mean loss that unseen examples have. Default: that of the statistics' held-out set.
         max_overshoot: Refuse a step that takes the forget loss past this multiple of the target.
-        damping: λ of each parameter tensor, as a multiple of its mean curvature.
+        damping: λ of each parameter tensor, as a multiple of its mean curvature; of that of its slices, if
+            the statistics hold no more.
         forget_examples: ``all`` or ``remembered``: whose gradients enter the step.
         dry_run: Do everything but write.
         choice: Columns, split, task and length; must agree with the statistics.
@@ -134,17 +149,25 @@ def unlearn(
         inputs = (model, fisher, data, forget, mask)
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
+    require_parameters(file, fisher)
+    given = _given_mask(session, mask, method)
+    require_mask_of_slices(given, mask, file, fisher)
+    if given is None:
+        require_mask_statistics(file, fisher)
     unseen = target_loss if target_loss is not None else file.unseen_loss
     settings = StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
 
     started = time.perf_counter()
-    request = open_request(session, file, data, forget, forget_examples=forget_examples, unseen_loss=unseen)
-    if method == "so":
-        chosen = mask_of_ones(session)
-    elif mask is not None:
-        chosen = mask_from_file(session, mask)
-    else:
-        chosen = mask_of_request(session, request, mask_settings, file.digest)
+    request = open_request(
+        session,
+        file,
+        data,
+        forget,
+        wanted=_wanted(session, file, given),
+        forget_examples=forget_examples,
+        unseen_loss=unseen,
+    )
+    chosen = given or mask_of_request(session, request, mask_settings, file.digest)
     direction = second_order_direction(request.in_step, request.remaining, chosen.mask, damping=damping)
     found = _find_rate(session, request, direction, settings)
     direction.apply(session.checkpoint.model, found.value)
@@ -189,6 +212,33 @@ def _check_request(output: Path | None, mask: Path | None, method: Method, *, dr
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
 
 
+def _given_mask(session: Session, mask: Path | None, method: Method) -> ChosenMask | None:
+    """The mask that is known before the request; None if it is to be made from it."""
+    if method == "so":
+        return mask_of_ones(session)
+    return None if mask is None else mask_from_file(session, mask)
+
+
+def _wanted(session: Session, file: StatisticsFile, given: ChosenMask | None) -> Wanted:
+    """What the step needs of the forget set.
+
+    With statistics of whole parameters those of the forget set are whole too, even where the mask is
+    known: the damping is relative to the mean curvature of the whole tensor.
+
+    Args:
+        session: The model.
+        file: Statistics of the training set.
+        given: The mask, if it is known.
+
+    Returns:
+        The wish.
+    """
+    parameters: dict[str, Part | None] = dict.fromkeys(session.layout.parameters)
+    if given is not None and file.collected.mask is not None:
+        parameters = wanted_slices(given.mask)
+    return wanted_of(file, parameters, mask_statistics=given is None)
+
+
 def _find_rate(session: Session, request: Request, direction: Direction, settings: StepSettings) -> Rate:
     """The rate asked for, if it leaves the model whole, or the one that meets the target."""
     model = session.checkpoint.model
@@ -228,7 +278,7 @@ def _record(
         "examples_in_step": request.in_step.count,
         "remaining": request.remaining.count,
         "method": method,
-        "step": asdict(settings),
+        "step": asdict(settings) | {"damping_mean": "slices" if file.collected.mask else "tensor"},
         "mask": chosen.settings,
         "selected": chosen.mask.counts(),
         "rate": found.value,

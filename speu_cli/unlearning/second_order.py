@@ -66,9 +66,10 @@ def second_order_direction(
 
     Args:
         gradient: Statistics of the forget examples that enter the step; only g is used.
-        remaining: S(D_r); only F and n_r are used.
+        remaining: S(D_r); only F and n_r are used. Both are of whole parameters, or of the mask's slices.
         mask: m.
-        damping: λ of a parameter tensor, as a multiple of the tensor's mean of F_r/n_r.
+        damping: λ of a parameter tensor, as a multiple of the mean of F_r/n_r: over the whole tensor, or
+            over the slices where there is no more.
 
     Returns:
         The direction, on the selected slices.
@@ -76,8 +77,13 @@ def second_order_direction(
     steps = {}
     for name, axis, indices in mask.slices():
         curvature = remaining.fisher[name] / remaining.count
-        damped = curvature.index_select(axis, indices) + damping * curvature.mean()
-        g = gradient.gradient[name].index_select(axis, indices)
+        damped = _slices(curvature, axis, indices) + damping * curvature.mean()
+        g = _slices(gradient.gradient[name], axis, indices)
         # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
         steps[name] = SliceStep(axis, indices, torch.where(damped > 0, g / damped, 0.0))
     return Direction(steps)
+
+
+def _slices(tensor: Tensor, axis: int, indices: Tensor) -> Tensor:
+    """The mask's slices of a whole parameter's sums; a tensor of no more than these is given back."""
+    return tensor if tensor.shape[axis] == len(indices) else tensor.index_select(axis, indices)

@@ -7,7 +7,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from oracles import masks as oracle
-from speu_cli.masks.rearrangement import Rearranged, rearrange
+from speu_cli.errors import InputError
+from speu_cli.masks.mask_fisher import mask_fisher
+from speu_cli.masks.rearrangement import COLUMNS, Rearranged, rearrange
+from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import Layout, Slice, UnitGroup
 from speu_cli.structures.mask import Mask
 
@@ -28,9 +31,26 @@ def problem(units: int, seed: int, *, examples: int = 20) -> tuple[np.ndarray, n
 def solve(
     u: np.ndarray, B: np.ndarray, frozen: np.ndarray, c: float, rounds: int | None = None
 ) -> Rearranged:
+    return solve_with(Statistics(1, {}, {}, {}, {"heads/0": torch.from_numpy(B)}), u, frozen, c, rounds)
+
+
+def solve_with(
+    curvature: Statistics, u: np.ndarray, frozen: np.ndarray, c: float, rounds: int | None = None
+) -> Rearranged:
     mask = Mask(one_layer(len(u)), {"heads/0": torch.from_numpy(~frozen)})
-    return rearrange(
-        mask, {"heads/0": torch.from_numpy(u)}, {"heads/0": torch.from_numpy(B)}, c, rounds=rounds
+    return rearrange(mask, {"heads/0": torch.from_numpy(u)}, curvature, c, rounds=rounds)
+
+
+def sampled(diagonal: np.ndarray, rows: np.ndarray, count: int) -> Statistics:
+    """Statistics with a sample in place of B."""
+    return Statistics(
+        count,
+        {},
+        {},
+        {},
+        {"heads/0": torch.from_numpy(diagonal)},
+        {"heads/0": torch.from_numpy(rows)},
+        torch.arange(len(rows)),
     )
 
 
@@ -124,3 +144,83 @@ def test_all_or_nothing_selected_has_nothing_to_swap(selected: int) -> None:
 def test_equal_units_do_not_swap_for_ever() -> None:
     found = solve(np.full(6, 0.1), np.full((6, 6), 0.3), np.arange(6) < 3, 1.0)
     assert found.swaps == 0
+
+
+@given(
+    units=st.integers(2, 90),
+    seed=st.integers(0, 10_000),
+    share=st.floats(0.05, 0.95),
+    rounds=st.sampled_from([None, 1]),
+    kept=st.integers(1, 20),
+)
+@settings(max_examples=100, deadline=None)
+def test_a_sample_gives_the_swaps_of_its_matrix(
+    units: int, seed: int, share: float, rounds: int | None, kept: int
+) -> None:
+    """The diagonal of all 20 examples, the rest of some of them: against the matrix written out."""
+    u, rows = problem(units, seed)
+    diagonal, count = (rows**2).sum(0), 1000
+    B = oracle.estimated_mask_fisher(diagonal, rows[:kept], count)
+    frozen = start(u, B, max(1, int(share * units)), 1.0)
+    found = solve_with(sampled(diagonal, rows[:kept], count), u, frozen, 1.0, rounds)
+    expected = solve(u, B, frozen, 1.0, rounds)
+    size = np.abs(u).sum() + np.abs(B).sum()
+    assert torch.equal(found.mask.selected["heads/0"], expected.mask.selected["heads/0"])
+    assert found.swaps == expected.swaps
+    assert found.before == pytest.approx(expected.before, abs=ROUNDING * size)
+    assert found.after == pytest.approx(expected.after, abs=ROUNDING * size)
+    after = np.flatnonzero(~found.mask.selected["heads/0"].numpy()).tolist()
+    assert found.after == pytest.approx(oracle.objective(u, B, after, 1.0), abs=ROUNDING * size)
+
+
+@pytest.mark.parametrize("kept", [1, 5, 20])
+def test_a_sampled_b_is_what_its_matrix_is(kept: int) -> None:
+    _, rows = problem(12, 0)
+    diagonal = (rows**2).sum(0) + 1.0
+    B = oracle.estimated_mask_fisher(diagonal, rows[:kept], 300)
+    found = mask_fisher(sampled(diagonal, rows[:kept], 300), "heads/0")
+    vector = np.random.default_rng(1).normal(size=12)
+    assert np.allclose(found.times(vector), B @ vector, rtol=1e-12)
+    assert np.array_equal(found.diagonal, diagonal)
+    assert np.allclose(found.columns(np.array([7, 0, 11])), B[:, [7, 0, 11]].T, rtol=1e-12)
+
+
+def test_a_sample_of_all_examples_is_b_itself() -> None:
+    u, rows = problem(3 * COLUMNS, 0)
+    B = rows.T @ rows
+    frozen = start(u, B, 2 * COLUMNS, 1.0)
+    found = solve_with(sampled(B.diagonal().copy(), rows, len(rows)), u, frozen, 1.0)
+    expected = solve(u, B, frozen, 1.0)
+    assert torch.equal(found.mask.selected["heads/0"], expected.mask.selected["heads/0"])
+    assert found.swaps == expected.swaps > 0
+
+
+def test_without_the_forgotten_examples_the_rest_of_the_sample_stands_for_the_rest() -> None:
+    """B_r of a request: the exact diagonal by subtraction, n_r and s_r in the scale."""
+    u, rows = problem(10, 0)
+
+    def of(chosen: list[int], keys: list[int]) -> Statistics:
+        """Sums over some of the examples, those with a key in ``keys`` sampled."""
+        kept = [x for x in chosen if x in keys]
+        diagonal, of_sample = torch.from_numpy((rows[chosen] ** 2).sum(0)), torch.from_numpy(rows[kept])
+        return Statistics(
+            len(chosen), {}, {}, {}, {"heads/0": diagonal}, {"heads/0": of_sample}, torch.tensor(kept)
+        )
+
+    sample, forgotten = [1, 4, 6, 13, 17], [0, 4, 5, 17]
+    remaining = [x for x in range(len(rows)) if x not in forgotten]
+    left = of(list(range(len(rows))), sample) - of(forgotten, sample)
+    scaled = left.scaled_to(400)
+    B = oracle.estimated_mask_fisher(
+        (rows[remaining] ** 2).sum(0) * 400 / len(remaining), rows[[1, 6, 13]], 400
+    )
+    assert np.allclose(mask_fisher(scaled, "heads/0").columns(np.arange(10)), B, rtol=1e-9)
+    frozen = start(u, B, 4, 1.0)
+    found, expected = solve_with(scaled, u, frozen, 1.0), solve(u, B, frozen, 1.0)
+    assert torch.equal(found.mask.selected["heads/0"], expected.mask.selected["heads/0"])
+
+
+def test_a_sample_of_which_nothing_is_left_is_refused() -> None:
+    curvature = sampled(np.ones(4), np.zeros((0, 4)), 30)
+    with pytest.raises(InputError, match=r"no example is left in the sample .* heads/0"):
+        solve_with(curvature, np.ones(4), np.arange(4) < 2, 1.0)

@@ -15,6 +15,17 @@ def objective(u: Array, B: Array, frozen: list[int], c: float) -> float:
     return float(linear + 0.5 * c * quadratic)
 
 
+def estimated_mask_fisher(diagonal: Array, rows: Array, count: int) -> Array:
+    """B̂ entry by entry: sums over the sampled examples, times n/s, and the exact diagonal."""
+    units = len(diagonal)
+    estimate = np.zeros((units, units))
+    for i in range(units):
+        for k in range(units):
+            of_sample = sum(row[i] * row[k] for row in rows)
+            estimate[i, k] = diagonal[i] if i == k else count / len(rows) * of_sample
+    return estimate
+
+
 def best_frozen(u: Array, B: Array, count: int, c: float) -> float:
     """The lowest f(Z) of all Z of a size."""
     return min(objective(u, B, list(frozen), c) for frozen in combinations(range(len(u)), count))

@@ -59,40 +59,51 @@ def assert_same_weights(one: Path, other: Path) -> None:
     assert [name for name in mine if not torch.equal(mine[name], theirs[name])] == []
 
 
+# Where the units are, said once more: modules with rows of a head (and how many heads share a row), with
+# columns of a head, with rows of a filter, with columns of a filter; and the features of a head.
+SELF = ".attention.self."
+BERT = ({f"{SELF}query": 1, f"{SELF}key": 1, f"{SELF}value": 1}, ".attention.output.dense", 4)
+UNITS = {
+    "bert": (*BERT, (".intermediate.dense",), "{layer}.output.dense"),
+    "roberta": (*BERT, (".intermediate.dense",), "{layer}.output.dense"),
+    "distilbert": ({".q_lin": 1, ".k_lin": 1, ".v_lin": 1}, ".out_lin", 4, (".lin1",), ".lin2"),
+    "llama": (
+        {".q_proj": 1, ".k_proj": 2, ".v_proj": 2},
+        ".o_proj",
+        6,
+        (".gate_proj", ".up_proj"),
+        ".down_proj",
+    ),
+}
+
+
 def entries_of_selected_units(home: Home, mask: Path) -> dict[str, torch.Tensor]:
     """True for the entries that the mask file lets change, counted from the file without our own code."""
     model = tiny_model(home.family, outputs=home.outputs)
     allowed = {name: torch.zeros_like(value, dtype=torch.bool) for name, value in model.named_parameters()}
-    names = {
-        "distilbert": ("transformer.layer", ["q_lin", "k_lin", "v_lin"], "out_lin", "ffn.lin1", "ffn.lin2"),
-    }.get(
-        home.family,
-        ("encoder.layer", ["query", "key", "value"], "attention.output.dense", "intermediate", ""),
-    )
-    layers, inputs, projection, into, out_of = names
+    inputs, projection, width, into, out_of = UNITS[home.family]
     tensors = read_artifact(mask).tensors
     for name, flags in allowed.items():
-        if f".{layers}." not in name or "LayerNorm" in name or "layer_norm" in name:
+        layer = next((part for part in name.split(".") if part.isdecimal()), None)
+        module, _, kind = name.rpartition(".")
+        if layer is None:
             continue
-        layer = int(name.partition(f"{layers}.")[2].partition(".")[0])
-        heads = [4 * h + i for h in tensors[f"selected/heads/{layer}"].tolist() for i in range(4)]
-        filters = tensors[f"selected/filters/{layer}"]
-        if any(f".{one}." in name for one in inputs):
-            flags[heads] = True
-        elif projection in name and name.endswith("weight"):
-            flags[:, heads] = True
-        elif into in name:
+        heads, filters = (tensors[f"selected/{units}/{layer}"].tolist() for units in ("heads", "filters"))
+        shared = next((number for ending, number in inputs.items() if module.endswith(ending)), None)
+        if shared is not None:
+            flags[[width * (h // shared) + i for h in heads for i in range(width)]] = True
+        elif module.endswith(projection) and kind == "weight":
+            flags[:, [width * h + i for h in heads for i in range(width)]] = True
+        elif module.endswith(into):
             flags[filters] = True
-        elif name.endswith("weight") and (
-            out_of in name if out_of else name.endswith(f"{layer}.output.dense.weight")
-        ):
+        elif module.endswith(out_of.format(layer=layer)) and kind == "weight":
             flags[:, filters] = True
     return allowed
 
 
 def test_statistics(home: Home) -> None:
     artifact = read_artifact(home.folder / "fisher", "statistics")
-    assert artifact.record["data"] == {"count": TRAIN, "used": TRAIN, "seed": 0}
+    assert artifact.record["data"] == {"count": TRAIN, "used": TRAIN, "planned": TRAIN, "seed": 0}
     assert artifact.record["encoding"]["columns"] == {
         "id": "id",
         "text": "text",
@@ -101,7 +112,7 @@ def test_statistics(home: Home) -> None:
     }
     assert len(artifact.tensors["holdout_losses"]) == DEV
     fisher = [tensor for name, tensor in artifact.tensors.items() if name.startswith("fisher/")]
-    assert len(fisher) == 20
+    assert len(fisher) == (14 if home.family == "llama" else 20)  # Llama has no biases, and two ways in
     assert all((tensor >= 0).all() and tensor.sum() > 0 for tensor in fisher if tensor.ndim > 1)
 
 
@@ -246,7 +257,7 @@ def test_a_sample(bert: Home, tmp_path: Path) -> None:
 
     assert sampled("one", 3) == sampled("two", 3) != sampled("three", 4)
     artifact = read_artifact(tmp_path / "one")
-    assert artifact.record["data"] == {"count": TRAIN, "used": 20, "seed": 3}
+    assert artifact.record["data"] == {"count": TRAIN, "used": 20, "planned": 20, "seed": 3}
     assert int(artifact.tensors["used"].sum()) == 20
     ids = bert.path("ids.txt")
     result = speu_cli.unlearn(bert.model, tmp_path / "one", train, ids, tmp_path / "new", sparsity=0.5)

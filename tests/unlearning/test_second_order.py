@@ -32,6 +32,21 @@ def half_mask(layout: Layout) -> Mask:
     return Mask(layout, {group.key: torch.arange(group.count) % 2 == 0 for group in layout})
 
 
+def may_change(mask: Mask, group: UnitGroup, part: Slice) -> torch.Tensor:
+    """Rows or columns of a parameter, bool: those of selected units, shared ones if any of theirs is."""
+    shared = mask.selected[group.key].reshape(-1, part.shared_by).any(1)
+    return shared.repeat_interleave(part.width)
+
+
+def sliced(statistics: Statistics, mask: Mask) -> Statistics:
+    """F and g of the mask's slices alone, as they are collected for it."""
+    fisher, gradient = (
+        {name: sums[name].index_select(axis, indices) for name, axis, indices in mask.slices()}
+        for sums in (statistics.fisher, statistics.gradient)
+    )
+    return Statistics(statistics.count, fisher, gradient, {}, {})
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("damping", [0.0, 0.1])
 def test_is_eq_10_from_per_example_gradients(family: str, damping: float, tmp_path: Path) -> None:
@@ -51,8 +66,8 @@ def test_is_eq_10_from_per_example_gradients(family: str, damping: float, tmp_pa
             SIZE - len(FORGET)
         )
         expected = g / (curvature + damping * curvature.mean())
-        units = mask.selected[group.key].repeat_interleave(part.width)
-        selected = expected[units] if part.axis == 0 else expected[:, units]
+        entries = may_change(mask, group, part)
+        selected = expected[entries] if part.axis == 0 else expected[:, entries]
         found = direction.steps[name].values
         assert found.shape == selected.shape
         assert torch.allclose(found, torch.where(selected.isfinite(), selected, 0.0), rtol=1e-6)
@@ -110,16 +125,14 @@ def test_outside_the_mask_nothing_moves_and_inside_it_does(family: str, tmp_path
     mask = half_mask(case.layout)
     second_order_direction(*of_case(case), mask, damping=0.1).apply(case.model, 1e-4)
     for name, parameter in case.model.named_parameters():
-        may_change = torch.zeros_like(parameter, dtype=torch.bool)
+        allowed = torch.zeros_like(parameter, dtype=torch.bool)
         if name in case.layout.parameters:
             group, part = case.layout.parameters[name]
-            units = mask.selected[group.key].repeat_interleave(part.width)
-            may_change = (units if part.axis == 0 else units[None]).reshape(
-                -1, *[1] * (parameter.ndim - 1 - part.axis)
-            )
-            may_change = may_change.expand_as(parameter) if part.axis == 0 else units.expand_as(parameter)
+            entries = may_change(mask, group, part)
+            shape = [-1 if axis == part.axis else 1 for axis in range(parameter.ndim)]
+            allowed = entries.reshape(shape).expand_as(parameter)
         changed = parameter != before[name]
-        assert not (changed & ~may_change).any()
+        assert not (changed & ~allowed).any()
         if name in case.layout.parameters and not name.endswith(("key.bias", "k_lin.bias")):
             assert changed.any()
 
@@ -150,3 +163,45 @@ def test_no_curvature_and_no_damping_is_no_step_rather_than_infinity() -> None:
     remaining = Statistics(1, {"bias": torch.tensor([0.0, 2.0])}, nothing, nothing, nothing)
     direction = second_order_direction(forget, remaining, Mask.ones(layout), damping=0)
     assert direction.steps["bias"].values.tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("damping", [0.0, 0.1])
+def test_slices_of_all_units_give_the_step_of_whole_parameters(
+    family: str, damping: float, tmp_path: Path
+) -> None:
+    case = make_case(tmp_path, family, count=SIZE)
+    forget, remaining = of_case(case)
+    ones = Mask.ones(case.layout)
+    whole = second_order_direction(forget, remaining, ones, damping=damping)
+    part = second_order_direction(sliced(forget, ones), sliced(remaining, ones), ones, damping=damping)
+    assert whole.steps.keys() == part.steps.keys() == case.layout.parameters.keys()
+    assert all(torch.equal(part.steps[name].values, step.values) for name, step in whole.steps.items())
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_slices_give_the_step_of_whole_parameters_at_the_same_damping(family: str, tmp_path: Path) -> None:
+    """λ is relative to another mean there, so it is converted, tensor by tensor."""
+    case = make_case(tmp_path, family, count=SIZE)
+    forget, remaining = of_case(case)
+    mask = half_mask(case.layout)
+    part_of_forget, part_of_remaining = sliced(forget, mask), sliced(remaining, mask)
+    whole = second_order_direction(forget, remaining, mask, damping=0.1)
+    relative = second_order_direction(part_of_forget, part_of_remaining, mask, damping=0.1)
+    differ = 0
+    for name, step in whole.steps.items():
+        mean_of_tensor, mean_of_slices = remaining.fisher[name].mean(), part_of_remaining.fisher[name].mean()
+        if mean_of_slices == 0:  # a key's bias
+            continue
+        converted = float(0.1 * mean_of_tensor / mean_of_slices)
+        part = second_order_direction(part_of_forget, part_of_remaining, mask, damping=converted)
+        assert torch.allclose(part.steps[name].values, step.values, rtol=1e-10, atol=0)
+        assert torch.equal(part.steps[name].indices, step.indices)
+        differ += not torch.allclose(relative.steps[name].values, step.values, rtol=1e-3)
+    assert differ > len(whole.steps) / 2
+    undamped = (
+        second_order_direction(*statistics, mask, damping=0)
+        for statistics in ((forget, remaining), (part_of_forget, part_of_remaining))
+    )
+    of_whole, of_part = (direction.steps for direction in undamped)
+    assert all(torch.equal(of_part[name].values, step.values) for name, step in of_whole.items())

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from speu_cli.data.examples import Example
+from speu_cli.data.columns import Columns
+from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import InputError
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.classification import Classification
@@ -29,7 +30,11 @@ def make(task: Task, *, dropout: bool = False) -> tuple[PreTrainedModel, Encoded
         if isinstance(module, torch.nn.Dropout) and not dropout:
             module.p = 0.0
     rows = tiny_rows(6, outputs=outputs)
-    examples = [Example(row["id"], row["text"], None, row["label"]) for row in rows]
+    examples = Examples(
+        [Example(row["id"], row["text"], None, row["label"]) for row in rows],
+        source="rows",
+        columns=Columns(id="id", text="text", text_pair=None, label="label"),
+    )
     return model, encode(examples, tiny_tokenizer("bert"), task, model, 16)
 
 

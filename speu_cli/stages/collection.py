@@ -1,0 +1,97 @@
+"""What a run of ``speu fisher`` collects, from the options that say it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from speu_cli.errors import InputError
+from speu_cli.masks.files import read_mask
+from speu_cli.stages.session import Session
+from speu_cli.statistics.files import Collection
+from speu_cli.statistics.wanted import SAMPLE, Part, Scope, Wanted, wanted_parameters, wanted_slices
+
+Only = Literal["mask"]
+
+
+@dataclass(frozen=True)
+class CollectionChoice:
+    """What is collected.
+
+    Attributes:
+        scope: F and g of the parameters that heads and filters own parts of, or of all.
+        only: ``mask``: u and B alone.
+        mask: Mask file: F and g of its slices alone.
+        sample: Examples whose mask gradients stand for B where the units are too many for it.
+
+    Raises:
+        InputError: The choices contradict each other.
+    """
+
+    scope: Scope = "structures"
+    only: Only | None = None
+    mask: Path | None = None
+    sample: int = SAMPLE
+
+    def __post_init__(self) -> None:
+        if self.scope not in get_args(Scope) or self.only not in {None, *get_args(Only)}:
+            raise InputError(f"cannot collect scope {self.scope!r}, only {self.only!r}")
+        if self.only and (self.mask or self.scope == "all"):
+            raise InputError("--only mask collects no parameters, so it takes neither --mask nor --scope all")
+        if self.mask and self.scope == "all":
+            raise InputError("--mask collects slices of heads and filters, so it takes no --scope all")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A choice, settled for a model and its training set.
+
+    Attributes:
+        wanted: For the pass.
+        collected: For the file.
+        selected: Numbers of the mask's units by group, for the file; None without a mask.
+    """
+
+    wanted: Wanted
+    collected: Collection
+    selected: Mapping[str, Tensor] | None
+
+
+def settle(choice: CollectionChoice, session: Session, used: npt.NDArray[np.int64]) -> Choice:
+    """Settle what is collected.
+
+    Args:
+        choice: What was asked for.
+        session: The model.
+        used: Hashes of the rows in the sums of the whole run, int64 ``[n]``.
+
+    Returns:
+        The settled choice.
+    """
+    model, layout = session.checkpoint.model, session.layout
+    # The smallest hashes: a random sample that every process and every later request agrees on.
+    sampled = torch.from_numpy(np.sort(used)[: choice.sample].copy())
+    digest, selected = None, None
+    if choice.only == "mask":
+        wanted = Wanted({}, sampled=sampled)
+    elif choice.mask is not None:
+        mask, record = read_mask(choice.mask, session.checkpoint.identity, layout)
+        digest = str(record["sha256"])
+        selected = {key: flags.nonzero()[:, 0] for key, flags in mask.selected.items()}
+        wanted = Wanted(wanted_slices(mask), mask_statistics=False)
+    else:
+        parameters: dict[str, Part | None] = wanted_parameters(model, layout, choice.scope)
+        wanted = Wanted(parameters, sampled=sampled)
+    collected = Collection(
+        scope=choice.scope,
+        parameters=choice.only is None,
+        mask_statistics=wanted.mask_statistics,
+        mask=digest,
+        dtype=session.runtime.dtype,
+    )
+    return Choice(wanted, collected, selected)

@@ -10,7 +10,7 @@ class Progress(Protocol):
     """Receives the steps of long-running work."""
 
     def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
-        """Yield the items, counting each as one step of ``total``."""
+        """Yield the items; each counts for its ``tokens``, if it has any, or for 1, of ``total``."""
         ...
 
     def note(self, message: str) -> None:

@@ -1,6 +1,8 @@
 """``speu fisher``: the statistics of the training examples."""
 
-from typing import TYPE_CHECKING, Annotated
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from speu_cli.cli import values
 from speu_cli.cli.options import (
@@ -13,18 +15,95 @@ from speu_cli.cli.options import (
     SeedOption,
     ShowOptions,
     of_input,
+    of_method,
+    of_output,
+    of_runtime,
     refuse_two_readers_of_stdin,
 )
 from speu_cli.cli.output import Output
 from speu_cli.cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
-    from speu_cli.stages.fisher import FisherResult
+    from speu_cli.stages.collection import CollectionChoice
+    from speu_cli.stages.fisher import FisherResult, Keeping
 
 EXAMPLES = """
   speu fisher model/ --data train.jsonl --holdout dev.jsonl -o fisher.safetensors
-  speu fisher model/ --data reviews.csv.gz --text-column body --max-examples 5000 -o fisher.safetensors
+  speu fisher model/ --data train.jsonl --dry-run -o fisher.safetensors
+  speu fisher model/ --data train.jsonl --shard 2/8 --resume -o shard-2.safetensors
+  torchrun --nproc-per-node 4 -m speu_cli fisher model/ --data train.jsonl --device cuda -o fisher.safetensors
 """
+
+
+@dataclass(frozen=True)
+class CollectionOptions:
+    """What is collected."""
+
+    scope: Annotated[
+        Literal["structures", "all"],
+        of_method("--scope", help="Parameters of heads and filters (structures), or every parameter (all)."),
+    ] = "structures"
+    only: Annotated[
+        Literal["mask"] | None,
+        of_method("--only", help="mask: only what choosing a mask needs; takes next to no memory."),
+    ] = None
+    mask: Annotated[
+        Path | None,
+        of_input(
+            "--mask",
+            metavar="FILE",
+            help="Only the heads and filters that this mask lets change: a fraction of memory and file.",
+        ),
+    ] = None
+    mask_sample: Annotated[
+        int,
+        of_method(
+            "--mask-sample",
+            metavar="N",
+            parser=values.whole(least=2),
+            help="Where a layer has more than 4096 filters: examples whose mask gradients are kept.",
+        ),
+    ] = 1024
+
+    def collection(self) -> "CollectionChoice":
+        """Return what the stage takes."""
+        from speu_cli.stages.collection import CollectionChoice
+
+        return CollectionChoice(scope=self.scope, only=self.only, mask=self.mask, sample=self.mask_sample)
+
+
+@dataclass(frozen=True)
+class LongRunOptions:
+    """How a long run is divided and kept."""
+
+    shard: Annotated[
+        str | None,
+        of_runtime(
+            "--shard", metavar="I/N", help="Only part I of N, for job arrays; speu merge puts them together."
+        ),
+    ] = None
+    checkpoint_every: Annotated[
+        float,
+        of_runtime(
+            "--checkpoint-every",
+            metavar="SECONDS",
+            parser=values.real(above=0),
+            help="How often a long run is kept beside the output.",
+        ),
+    ] = 180.0
+    resume: Annotated[
+        bool, of_runtime("--resume", help="Go on with a run that was left, if there is one.")
+    ] = False
+    dtype: Annotated[
+        Literal["float32", "bfloat16"],
+        of_runtime("--dtype", help="Type that the model computes in; sums are in float32 at least."),
+    ] = "float32"
+
+    def keeping(self) -> "Keeping":
+        """Return what the stage takes."""
+        from speu_cli.stages.fisher import Keeping
+
+        return Keeping(every=self.checkpoint_every, resume=self.resume)
 
 
 def fisher(
@@ -55,11 +134,17 @@ def fisher(
         ),
     ] = None,
     choice: DataOptions,
+    collection: CollectionOptions,
     seed: SeedOption = 0,
     output: FileOutput,
+    dry_run: Annotated[
+        bool,
+        of_output("--dry-run", help="Estimate time, memory and file size from config.json; write nothing."),
+    ] = False,
     force: ForceOption = False,
     show: ShowOptions,
     run: RunOptions,
+    long_run: LongRunOptions,
 ) -> None:
     """Compute the statistics of the training examples, once after training.
 
@@ -71,6 +156,7 @@ def fisher(
     with out.working(data, holdout) as progress:
         from speu_cli.stages.fisher import fisher as stage
 
+        runtime = replace(run.runtime(progress, force=force), dtype=long_run.dtype)
         result = stage(
             model,
             data,
@@ -80,10 +166,15 @@ def fisher(
             exclude=exclude,
             max_examples=max_examples,
             seed=seed,
+            collection=collection.collection(),
+            shard=long_run.shard,
+            keeping=long_run.keeping(),
+            auto_batch=not run.batch_tokens,
             choice=choice.choice(),
-            runtime=run.runtime(progress, force=force),
+            runtime=runtime,
         )
-    _show(out, result)
+    if result is not None:  # in the processes that do not write there is nothing to show
+        _show(out, result)
 
 
 def _show(out: Output, result: "FisherResult") -> None:
@@ -96,6 +187,7 @@ def _show(out: Output, result: "FisherResult") -> None:
         {
             "output": result.output,
             "size": size(result.bytes),
+            "shard": result.shard,
             "examples": part_of(result.used, result.examples) if sampled else result.examples,
             "tokens": result.tokens,
             "mean loss": result.mean_loss,

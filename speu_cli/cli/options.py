@@ -162,20 +162,21 @@ class RunOptions:
         str,
         of_runtime(
             "--device",
-            metavar="cpu|cuda[:N]|mps",
+            metavar="cpu|cuda[:N]|mps|auto",
             envvar="SPEU_DEVICE",
             parser=values.device,
-            help="Where the model runs.",
+            help="Where the model runs; auto spreads its layers over all GPUs.",
         ),
     ] = "cpu"
     batch_tokens: Annotated[
         int,
         of_runtime(
             "--batch-tokens",
-            metavar="N",
+            metavar="N|auto",
             envvar="SPEU_BATCH_TOKENS",
-            parser=values.whole(least=1),
-            help="Tokens of one batch, padding included; less takes less memory.",
+            parser=values.batch_tokens,
+            help="Tokens of one batch, padding included; less takes less memory. auto: in fisher as many as "
+            "pay and fit, found by trial, elsewhere 2048.",
         ),
     ] = 2048
 
@@ -189,9 +190,10 @@ class RunOptions:
         Returns:
             The device, batch size, progress and permission to overwrite.
         """
-        from speu_cli.stages.runtime import Runtime
+        from speu_cli.stages.runtime import BATCH_TOKENS, Runtime
 
-        return Runtime(device=self.device, batch_tokens=self.batch_tokens, force=force, progress=progress)
+        tokens = self.batch_tokens or BATCH_TOKENS
+        return Runtime(device=self.device, batch_tokens=tokens, force=force, progress=progress)
 
 
 ForceOption = Annotated[bool, of_output("--force", help="Replace an existing output.")]

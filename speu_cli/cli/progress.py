@@ -33,15 +33,14 @@ class Bar:
         self._bar: RichProgress | None = None
 
     def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
-        """Yield the items, counting each as one step of ``total``."""
+        """Yield the items; each counts for its ``tokens``, if it has any, or for 1, of ``total``."""
         bar = self._bar or self._start()
-        task = bar.add_task(description, total=total, examples=0)
-        examples = 0
+        done = Done()
+        task = bar.add_task(description, total=total, done=done)
         try:
             for item in items:
                 yield item
-                examples += _examples_in(item)
-                bar.update(task, advance=1, examples=examples)
+                bar.update(task, advance=done.add(item))
         finally:
             bar.remove_task(task)
             if not bar.task_ids:
@@ -62,16 +61,17 @@ class Bar:
         from rich.text import Text
 
         class Rate(progress.ProgressColumn):
-            """Examples or steps per second."""
+            """Examples and tokens, or steps, per second."""
 
             def render(self, task: progress.Task) -> Text:
                 """Return the speed of a task so far."""
-                return Text(_rate(task.fields["examples"], task.completed, task.elapsed or 0))
+                done: Done = task.fields["done"]
+                return Text(done.rate(task.elapsed or 0))
 
         self._bar = progress.Progress(
             progress.TextColumn("{task.description}", markup=False),
             progress.BarColumn(),
-            progress.MofNCompleteColumn(),
+            progress.TaskProgressColumn(),
             Rate(),
             progress.TimeRemainingColumn(),
             console=Console(file=self._stream, markup=False, highlight=False),
@@ -96,35 +96,46 @@ class Lines:
         self._clock = clock
 
     def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
-        """Yield the items, counting each as one step of ``total``."""
+        """Yield the items; each counts for its ``tokens``, if it has any, or for 1, of ``total``."""
         start = told = self._clock()
-        examples = 0
-        for done, item in enumerate(items, start=1):
+        done, reached = Done(), 0
+        for item in items:
             yield item
-            examples += _examples_in(item)
+            reached += done.add(item)
             now = self._clock()
             if now - told >= SECONDS_BETWEEN_LINES:
                 told = now
                 seconds = now - start
-                share = f"{done:,}/{total:,} ({100 * done // max(total, 1)} %)"
-                rate, left = _rate(examples, done, seconds), _left(done, total, seconds)
-                self.note(f"{description}: {share}, {rate}, {left} left")
+                share = 100 * reached // max(total, 1)
+                left = _left(reached, total, seconds)
+                self.note(f"{description}: {share} %, {done.rate(seconds)}, {left} left")
 
     def note(self, message: str) -> None:
         """Tell something worth knowing, one line."""
         print(f"speu: {message}", file=self._stream, flush=True)
 
 
-def _examples_in(step: object) -> int:
-    """Return how many examples a step works on: a batch is a list of them, other steps have none."""
-    return len(step) if isinstance(step, list) else 0
+class Done:
+    """What was done so far: batches have examples and tokens, other steps are counted themselves."""
 
+    def __init__(self) -> None:
+        self._steps = self._examples = self._tokens = 0
 
-def _rate(examples: int, steps: float, seconds: float) -> str:
-    """Return how fast the work goes, in examples where steps are batches."""
-    if not steps or not seconds:
-        return ""
-    return f"{examples / seconds:,.0f} examples/s" if examples else f"{steps / seconds:,.1f} steps/s"
+    def add(self, step: object) -> int:
+        """Count a step, and return what it counts for."""
+        tokens: int = getattr(step, "tokens", 0)
+        self._steps += 1
+        self._tokens += tokens
+        self._examples += len(step) if isinstance(step, list) else 0
+        return tokens or 1
+
+    def rate(self, seconds: float) -> str:
+        """Return how fast the work goes."""
+        if not self._steps or not seconds:
+            return ""
+        if not self._tokens:
+            return f"{self._steps / seconds:,.1f} steps/s"
+        return f"{self._examples / seconds:,.0f} examples/s, {self._tokens / seconds:,.0f} tokens/s"
 
 
 def _left(done: int, total: int, seconds: float) -> str:

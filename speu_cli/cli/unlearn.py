@@ -86,7 +86,8 @@ def unlearn(
             "--damping",
             metavar="X",
             parser=values.real(least=0),
-            help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature.",
+            help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature; "
+            "of its selected part's, if the statistics hold no more.",
         ),
     ] = 0.1,
     forget_examples: ForgetExamplesOption = "all",

@@ -64,6 +64,27 @@ def whole(*, least: int) -> Callable[[object], int]:
     return parse
 
 
+def batch_tokens(text: object) -> int:
+    """Parse the size of a batch: ``auto`` (0) or a whole number.
+
+    Args:
+        text: What was given.
+
+    Returns:
+        Tokens, or 0 where the size is to be found by trial.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    if str(text) == "auto":
+        return 0
+    try:
+        return whole(least=1)(text)
+    except typer.BadParameter as error:
+        expected = "expected auto or a whole number of at least 1"
+        raise typer.BadParameter(f"got {str(text)!r}, {expected}") from error
+
+
 def device(text: object) -> str:
     """Parse the name of a device; whether it is there is for the stage to find.
 
@@ -77,8 +98,8 @@ def device(text: object) -> str:
         typer.BadParameter: No such device exists anywhere.
     """
     name = str(text)
-    if re.fullmatch(r"cpu|mps|cuda(:\d+)?", name) is None:
-        raise typer.BadParameter(f"got {name!r}, expected cpu, cuda, cuda:N or mps")
+    if re.fullmatch(r"auto|cpu|mps|cuda(:\d+)?", name) is None:
+        raise typer.BadParameter(f"got {name!r}, expected cpu, cuda, cuda:N, mps or auto")
     return name
 
 

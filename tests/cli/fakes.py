@@ -29,8 +29,21 @@ class FisherResult:
     mean_loss: float = float("nan")
     holdout_examples: int = 100
     unseen_loss: float | None = 0.5
+    shard: str | None = None
+    processes: int = 1
+    resumed: int = 0
+    batch_tokens: int = 2048
     seconds: float = 12.34
+    tokens_per_second: float = 405.2
     bytes: int = 4200
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Has the fields of the real one."""
+
+    every: float = 180.0
+    resume: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,10 +111,37 @@ def inspect(path: Path, **_: Any) -> InspectResult:
     return InspectResult(path, "mask", {}, None, lines, None)
 
 
+@dataclass(frozen=True)
+class Runtime:
+    """Has the fields of the real one."""
+
+    device: str = "cpu"
+    batch_tokens: int = 2048
+    force: bool = False
+    progress: Any = None
+    dtype: str = "float32"
+
+
+@dataclass(frozen=True)
+class CollectionChoice:
+    """Has the fields of the real one."""
+
+    scope: str = "structures"
+    only: str | None = None
+    mask: Path | None = None
+    sample: int = 1024
+
+
+MODULES: dict[str, dict[str, Any]] = {
+    "fisher": {"fisher": fisher, "Keeping": Keeping},
+    "inspect": {"inspect": inspect},
+    "collection": {"CollectionChoice": CollectionChoice},
+}
+
 if __name__ == "__main__":
-    for stage in (fisher, inspect):
-        module = types.ModuleType(f"speu_cli.stages.{stage.__name__}")
-        setattr(module, stage.__name__, stage)
+    for name, content in MODULES.items():
+        module = types.ModuleType(f"speu_cli.stages.{name}")
+        vars(module).update(content)
         sys.modules[module.__name__] = module
 
     from speu_cli.cli.main import main

@@ -22,6 +22,8 @@ from speu_cli.cli.app import app
 from speu_cli.errors import InputError
 from speu_cli.evaluation.gates import GateResult
 from speu_cli.evaluation.metric import Metric
+from speu_cli.stages.collection import CollectionChoice
+from speu_cli.stages.fisher import Keeping
 
 METRICS = {"testing_accuracy": Metric(0.9, 0.8, 0.95, 40), "loss.forget": Metric(0.7, 0.6, 0.8, 6)}
 MET = GateResult("testing_accuracy>=0.5", True, 0.9, "0.9 is >= 0.5")
@@ -144,9 +146,14 @@ def test_fisher_by_default(recorder):
         "exclude": None,
         "max_examples": None,
         "seed": 0,
+        "collection": CollectionChoice(),
+        "shard": None,
+        "keeping": Keeping(),
+        "auto_batch": False,
         "choice": DataChoice(),
     }
     assert (runtime.device, runtime.batch_tokens, runtime.force) == ("cpu", 2048, False)
+    assert runtime.dtype == "float32"
     assert isinstance(runtime, Runtime)
 
 
@@ -156,7 +163,8 @@ def test_fisher_with_everything(recorder):
         *["--max-examples", "9", "--seed", "7", "--output", "f", "--force"],
         *["--device", "cuda", "--batch-tokens", "64", "--id-column", "", "--text-column", "t"],
         *["--text-pair-column", "p", "--label-column", "l", "--split", "s", "--task", "regression"],
-        *["--max-length", "32"],
+        *["--max-length", "32", "--scope", "structures", "--mask", "m", "--mask-sample", "99"],
+        *["--shard", "2/8", "--checkpoint-every", "5", "--resume", "--dtype", "bfloat16"],
     )
     _, args, kwargs, runtime = the_call(recorder)
     assert args == (Path("model"), "-", Path("f"))
@@ -166,9 +174,21 @@ def test_fisher_with_everything(recorder):
         "exclude": "-",
         "max_examples": 9,
         "seed": 7,
+        "collection": CollectionChoice("structures", None, Path("m"), 99),
+        "shard": "2/8",
+        "keeping": Keeping(5.0, resume=True),
+        "auto_batch": False,
         "choice": DataChoice("", "t", "p", "l", "s", "regression", 32),
     }
     assert (runtime.device, runtime.batch_tokens, runtime.force) == ("cuda", 64, True)
+    assert runtime.dtype == "bfloat16"
+
+
+def test_fisher_finds_the_size_of_batches_where_it_is_asked_to(recorder):
+    run("fisher", "model", "--data", "d", "-o", "f", "--batch-tokens", "auto", "--only", "mask")
+    _, _, kwargs, _ = the_call(recorder)
+    assert kwargs["auto_batch"] is True
+    assert kwargs["collection"] == CollectionChoice(only="mask")
 
 
 def test_mask_by_default(recorder):
@@ -414,7 +434,14 @@ def test_text_of_inspect(recorder):
 
 
 @pytest.mark.parametrize(
-    ("fake", "real"), [(fakes.FisherResult, FisherResult), (fakes.InspectResult, InspectResult)]
+    ("fake", "real"),
+    [
+        (fakes.FisherResult, FisherResult),
+        (fakes.InspectResult, InspectResult),
+        (fakes.Runtime, Runtime),
+        (fakes.CollectionChoice, CollectionChoice),
+        (fakes.Keeping, Keeping),
+    ],
 )
 def test_fake_results_have_the_fields_of_the_real_ones(fake, real):
     assert [field.name for field in dataclasses.fields(fake)] == [

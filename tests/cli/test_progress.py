@@ -1,9 +1,11 @@
 import io
+import re
 import time
 
 import pytest
 
 from speu_cli.cli.progress import Bar, Lines, progress_on
+from speu_cli.data.batches import Batch
 
 
 class Terminal(io.StringIO):
@@ -29,16 +31,16 @@ def test_a_line_every_ten_seconds():
     lines = Lines(stream, clock=clock_of([0, 4, 9, 11, 14, 20, 21]))
     assert list(lines.track("abcdef", total=12, description="trying")) == list("abcdef")
     assert stream.getvalue().splitlines() == [
-        "speu: trying: 3/12 (25 %), 0.3 steps/s, 0:33 left",
-        "speu: trying: 6/12 (50 %), 0.3 steps/s, 0:21 left",
+        "speu: trying: 25 %, 0.3 steps/s, 0:33 left",
+        "speu: trying: 50 %, 0.3 steps/s, 0:21 left",
     ]
 
 
-def test_steps_that_are_batches_count_their_examples():
+def test_batches_count_for_their_tokens_and_tell_examples_too():
     stream = io.StringIO()
     lines = Lines(stream, clock=clock_of([0, 5, 10]))
-    list(lines.track([[1, 2, 3], [4]], total=4, description="statistics"))
-    assert stream.getvalue() == "speu: statistics: 2/4 (50 %), 0 examples/s, 0:10 left\n"
+    list(lines.track([Batch([1] * 30, 300), Batch([1] * 10, 200)], total=1000, description="statistics"))
+    assert stream.getvalue() == "speu: statistics: 50 %, 4 examples/s, 50 tokens/s, 0:10 left\n"
 
 
 def test_short_work_makes_no_line():
@@ -58,24 +60,24 @@ def test_terminal_has_a_bar_and_other_streams_have_lines(terminal):
     assert isinstance(progress_on(io.StringIO()), Lines)
 
 
-def test_bar_shows_description_and_count_and_yields_every_item(terminal):
+def test_bar_shows_description_and_share_and_yields_every_item(terminal):
     bar = Bar(terminal)
     assert list(bar.track(range(3), total=3, description="statistics [a-z]")) == [0, 1, 2]
     assert "statistics [a-z]" in terminal.getvalue()
-    assert "0/3" in terminal.getvalue()
+    assert " 0%" in terminal.getvalue()
 
 
-def test_bar_tells_examples_a_second(terminal):
+def test_bar_tells_examples_and_tokens_a_second(terminal):
     deadline = time.monotonic() + 60  # the bar is drawn by a thread of its own
 
     def batches():
-        while " examples/s" not in terminal.getvalue() and time.monotonic() < deadline:
+        while " tokens/s" not in terminal.getvalue() and time.monotonic() < deadline:
             time.sleep(0.01)
-            yield [1] * 50
+            yield Batch([1] * 50, 500)
 
-    for _ in Bar(terminal).track(batches(), total=10_000, description="statistics"):
+    for _ in Bar(terminal).track(batches(), total=10_000_000, description="statistics"):
         pass
-    assert " examples/s" in terminal.getvalue()
+    assert re.search(r"[1-9]\d* examples/s, [1-9][\d,]* tokens/s", terminal.getvalue())
 
 
 def test_bars_nest_and_notes_pass_above_them(terminal):

@@ -7,12 +7,12 @@ PYTHON ?= python3
 EXTRAS ?= dev
 VENV ?= .venv
 WORKERS ?= 2
-MODEL ?= sample_data/model
-DATA ?= sample_data/train.jsonl
+BENCH ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 STAMP := $(VENV)/.made-with-$(EXTRAS)
+PEERS := $(VENV)/.made-with-peers
 ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
 .PHONY: help venv check format test test-gpu demo bench sample-data docs clean
@@ -50,8 +50,14 @@ test-gpu: venv  ## the tests that need a CUDA device
 demo: venv  ## fisher, mask, unlearn, eval on the sample data, ending in a table
 	PATH="$$PWD/$(BIN):$$PATH" sample_data/demo.sh
 
-bench: venv  ## what the statistics pass costs, on the sample data or on MODEL= and DATA=
-	$(BIN)/python benchmarks/statistics_pass.py $(MODEL) $(DATA)
+bench: $(PEERS)  ## the statistics pass against its peers; BENCH="MODEL DATA" with your own
+	$(BIN)/python benchmarks/statistics_pass.py $(BENCH)
+
+# kronfluence asks for torchvision, which it does not import; one built for another PyTorch breaks transformers.
+$(PEERS): $(STAMP)
+	$(PIP) install --quiet -c constraints.txt -e '.[bench]'
+	$(PIP) install --quiet -c constraints.txt --no-deps 'kronfluence>=1,<2'
+	touch $@
 
 sample-data: venv  ## make the sample tickets and their two models again
 	$(BIN)/python sample_data/make_tickets.py

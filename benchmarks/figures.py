@@ -11,15 +11,20 @@ import torch
 
 def report(figures: dict[str, Any], output: Path | None) -> None:
     """Print the figures as JSON, and write them if a file is named."""
+    print(record(figures, output), end="")
+
+
+def record(figures: dict[str, Any], output: Path | None) -> str:
+    """Write the figures as JSON if a file is named, and return what is written."""
     machine = {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
     text = json.dumps({"date": date.today().isoformat(), "machine": machine, **figures}, indent=2) + "\n"
-    print(text, end="")
     if output:
         output.write_text(text)
+    return text
 
 
 def _processor() -> str:

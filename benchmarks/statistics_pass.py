@@ -1,106 +1,116 @@
-"""What the statistics pass costs, against a plain forward and backward of the same batches.
+"""What the statistics pass costs, against a plain forward and backward and against other ways to the same F.
 
-The two are run in turn, pair by pair, in one process, so that a ratio holds on a machine whose speed drifts.
-Usage: ``python benchmarks/statistics_pass.py MODEL DATA --examples 400 --pairs 5 [-o results/FILE.json]``
+Every method gets the same batches, and gives F of the same parameters: those that heads and filters own. The
+plain pass takes the gradients of all weights. speu gives g, u and B beside F, the others F alone.
+
+Time: all methods in turn, round by round, in one process, so that a ratio to the plain pass of the same round
+holds on a machine whose speed drifts. A method is timed on one batch, then on that batch and all others, and
+the difference counts: what is done once a run, such as the allocation of totals and their conversion at the
+end, is nothing beside a training set. The first run of each method, untimed, is its warm-up.
+
+Memory: each method in a process of its own, on the two longest batches; the peak above what the process held
+when the model was there and the method was set up.
+
+F of the warm-up is compared with that of the loop over examples, tensor by tensor, relative to the largest
+entry of the loop's. The command fails where they differ by more than 1e-4.
+
+Usage: ``python benchmarks/statistics_pass.py [MODEL DATA --examples 400 --join 4] [-o results/FILE.json]``.
+Without a model: layers of BERT-base with random weights, and random tokens in the shapes of ``--shapes``.
 """
 
 import argparse
-import statistics
-import time
-from collections.abc import Callable
-from dataclasses import replace
+import sys
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-from figures import report
+from comparison import compare, disagreements
+from comparison_table import table_of
+from figures import record
+from peers import METHODS
+from peers.plain import Plain
+from rich.console import Console
+from subjects import Choice, RandomEncoder, SavedEncoder
 
-from speu_cli.data.columns import DataChoice
-from speu_cli.data.examples import Examples
 from speu_cli.stages.runtime import Runtime
-from speu_cli.stages.session import Session, open_session
-from speu_cli.statistics.collector import collect
-from speu_cli.tasks.encoding import Encoded
 
 
 def main() -> None:
-    """Measure, print, and write the figures."""
+    """Measure, print, write the figures, and fail where two methods disagree."""
     arguments = _arguments()
-    runtime = Runtime(batch_tokens=arguments.batch_tokens, device=arguments.device)
-    session = open_session(arguments.model, DataChoice(max_length=arguments.max_length), runtime)
-    examples = session.read(arguments.data)[: arguments.examples * arguments.join]
-    encoded = session.encode(joined(examples, arguments.join))
-    passes: dict[str, Callable[[Session, Encoded], None]] = {
-        "plain": forward_and_backward,
-        "statistics": statistics_pass,
-    }
-    rounds = range(arguments.pairs + 1)
-    pairs = [{name: _timed(run, session, encoded) for name, run in passes.items()} for _ in rounds][1:]
-    figures = {
-        "model": session.checkpoint.identity.architecture,
-        "device": arguments.device,
-        "examples": len(encoded),
-        "texts_in_an_example": arguments.join,
-        "tokens": sum(encoded.lengths),
-        "batch_tokens": arguments.batch_tokens,
-        "seconds": {name: [pair[name] for pair in pairs] for name in passes},
-        "ratio": _spread([pair["statistics"]["cpu"] / pair["plain"]["cpu"] for pair in pairs]),
-        "ratio_wall": _spread([pair["statistics"]["wall"] / pair["plain"]["wall"] for pair in pairs]),
-    }
-    report(figures, arguments.output)
+    names = [name for name in METHODS if name in {Plain.name, *arguments.methods}]
+    compared = []
+    for choice in _choices(arguments):
+        compared.append(compare(choice, names, arguments.rounds))
+        Console().print(table_of(compared[-1]))
+    record(
+        {"versions": _versions("transformers", "opacus", "kronfluence"), "compared": compared},
+        arguments.output,
+    )
+    if wrong := [line for figures in compared for line in disagreements(figures)]:
+        sys.exit("\n".join(wrong))
 
 
-def joined(examples: Examples, texts: int) -> Examples:
-    """As many texts in a row, to see what longer inputs cost."""
-    rows = [examples[start : start + texts] for start in range(0, len(examples), texts)]
-    longer = [replace(row[0], text=" ".join(example.text for example in row)) for row in rows]
-    return Examples(longer, source=examples.source, columns=examples.columns)
+def _choices(arguments: argparse.Namespace) -> list[Choice]:
+    if arguments.model:
+        return [
+            SavedEncoder(
+                arguments.model,
+                arguments.data,
+                examples=arguments.examples,
+                join=arguments.join,
+                max_length=arguments.max_length,
+                batch_tokens=arguments.batch_tokens,
+                device=arguments.device,
+            )
+        ]
+    return [
+        RandomEncoder(examples, tokens, arguments.layers, 1 + arguments.batches, arguments.device)
+        for examples, tokens in arguments.shapes
+    ]
 
 
-def forward_and_backward(session: Session, encoded: Encoded) -> None:
-    """One training step's work without the optimiser: gradients of the batch loss for all weights."""
-    model, task = session.checkpoint.model, session.task
-    model.requires_grad_(True)
-    for indices in encoded.batches(session.runtime.batch_tokens):
-        inputs, labels = encoded.collate(indices)
-        model.zero_grad()
-        logits = model(**{name: value.to(model.device) for name, value in inputs.items()}).logits
-        task.losses(logits, labels.to(model.device)).sum().backward()
-    model.zero_grad()
-    model.requires_grad_(False)
+def _shape(text: str) -> tuple[int, int]:
+    examples, tokens = map(int, text.split("x"))
+    return examples, tokens
 
 
-def statistics_pass(session: Session, encoded: Encoded) -> None:
-    """F, g, u and B of the examples."""
-    model, runtime = session.checkpoint.model, session.runtime
-    collect(model, session.layout, session.task, encoded, batch_tokens=runtime.batch_tokens)
+def _versions(*packages: str) -> dict[str, str | None]:
+    def of(package: str) -> str | None:
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            return None
+
+    return {package: of(package) for package in packages}
 
 
-def _timed(run: Callable[[Session, Encoded], None], session: Session, encoded: Encoded) -> dict[str, float]:
-    wall, cpu = time.perf_counter(), time.process_time()
-    run(session, encoded)
-    if session.runtime.device.startswith("cuda"):
-        torch.cuda.synchronize()
-    return {"wall": time.perf_counter() - wall, "cpu": time.process_time() - cpu}
-
-
-def _spread(values: list[float]) -> dict[str, float]:
-    return {"min": min(values), "median": statistics.median(values), "max": max(values)}
-
-
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("model", type=Path)
-    parser.add_argument("data")
-    parser.add_argument("--examples", type=int, default=400)
-    parser.add_argument("--join", type=int, default=1, metavar="N", help="texts put together in one example")
-    parser.add_argument("--pairs", type=int, default=5)
-    parser.add_argument("--batch-tokens", type=int, default=Runtime.batch_tokens)
-    parser.add_argument("--max-length", type=int)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("-o", "--output", type=Path)
-    return parser.parse_args()
+    add = parser.add_argument
+    add("model", type=Path, nargs="?", help="folder of a fine-tuned model")
+    add("data", nargs="?", help="its data")
+    add("--methods", nargs="+", choices=METHODS, default=list(METHODS), help="beside plain (default: all)")
+    add("--rounds", type=int, default=3)
+    add("--device", default="cpu")
+    add("-o", "--output", type=Path)
+    random = parser.add_argument_group("without a model")
+    add = random.add_argument
+    add("--shapes", nargs="+", type=_shape, default=[(16, 64), (32, 24)], metavar="EXAMPLESxTOKENS")
+    add("--layers", type=int, default=4)
+    add("--batches", type=int, default=4, help="that count, beside the one whose time is taken off")
+    saved = parser.add_argument_group("with a model")
+    add = saved.add_argument
+    add("--examples", type=int, default=400)
+    add("--join", type=int, default=1, metavar="N", help="texts put together in one example")
+    add("--batch-tokens", type=int, default=Runtime.batch_tokens)
+    add("--max-length", type=int)
+    arguments = parser.parse_args(argv)
+    if arguments.model and not arguments.data:
+        parser.error("a model needs its data")
+    return arguments
 
 
 if __name__ == "__main__":

@@ -87,9 +87,11 @@ ragged = st.lists(st.integers(0, 40), max_size=12)
 
 
 @settings(max_examples=60, deadline=None)
-@given(sizes, sizes, ragged, st.integers(0, 2), st.integers(0, 3))
-def test_compiled_is_the_loop(width: int, height: int, lengths: list[int], gap: int, cut: int) -> None:
-    case = make_case(width, height, lengths, torch.float32, gap=gap, cut=cut)
+@given(sizes, sizes, ragged, st.integers(0, 2), st.integers(0, 3), st.sampled_from(compiled.INPUTS))
+def test_compiled_is_the_loop(
+    width: int, height: int, lengths: list[int], gap: int, cut: int, dtype: torch.dtype
+) -> None:
+    case = make_case(width, height, lengths, dtype, gap=gap, cut=cut)
     require_compiled(case)
     check(compiled.add_products, case, 1e-5)
 
@@ -166,7 +168,7 @@ def test_what_the_compiled_loop_leaves_to_others() -> None:
     require_compiled(case)
     factors = (case.inputs, case.deltas)
     assert not compiled.fits(case.squares.double(), case.sums.double(), *factors)
-    assert not compiled.fits(case.squares, case.sums, case.inputs.bfloat16(), case.deltas.bfloat16())
+    assert not compiled.fits(case.squares, case.sums, case.inputs.double(), case.deltas.double())
     assert not compiled.fits(torch.zeros(40, 20).T, case.sums, *factors)
     assert not compiled.fits(case.squares, case.sums, torch.zeros(40, len(case.inputs)).T, case.deltas)
     assert not compiled.fits(case.squares[:, :20], case.sums[:, :20], *factors)

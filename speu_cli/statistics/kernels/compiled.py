@@ -10,13 +10,17 @@ from torch import Tensor
 
 # Rows to pack at a time, give or take an example: bounds the work space, and a panel stays in a core's cache.
 ROWS = 2048
+# Half types are widened first, which is exact; PyTorch's own products of them would round their sums.
+INPUTS = (torch.float32, torch.bfloat16, torch.float16)
 
 
 def fits(squares: Tensor, sums: Tensor, inputs: Tensor, deltas: Tensor) -> bool:
-    """Whether the compiled loop can do this: float32 on the processor, contiguous totals, contiguous rows."""
-    tensors = (squares, sums, inputs, deltas)
+    """Whether the compiled loop can do this: CPU, contiguous totals in float32, contiguous rows."""
     return (
-        all(tensor.device.type == "cpu" and tensor.dtype == torch.float32 for tensor in tensors)
+        all(tensor.device.type == "cpu" for tensor in (squares, sums, inputs, deltas))
+        and squares.dtype == sums.dtype == torch.float32
+        and inputs.dtype in INPUTS
+        and deltas.dtype in INPUTS
         and squares.shape == sums.shape == (deltas.shape[1], inputs.shape[1])
         and squares.is_contiguous()
         and sums.is_contiguous()
@@ -31,8 +35,8 @@ def add_products(squares: Tensor, sums: Tensor, inputs: Tensor, deltas: Tensor, 
     Args:
         squares: Is added Σ_n G_n², float32 ``[out, in]``.
         sums: Is added Σ_n G_n, likewise.
-        inputs: a, float32 ``[rows, in]``.
-        deltas: δ, float32 ``[rows, out]``.
+        inputs: a, ``[rows, in]``.
+        deltas: δ, ``[rows, out]``.
         spans: First row and number of rows of each example, int64 ``[n, 2]``.
 
     Raises:
@@ -47,6 +51,7 @@ def add_products(squares: Tensor, sums: Tensor, inputs: Tensor, deltas: Tensor, 
         return
     if int(spans[:, 0].min()) < 0 or int(spans.sum(1).max()) > min(len(inputs), len(deltas)):
         raise IndexError(f"a span is outside the {min(len(inputs), len(deltas))} rows")
+    inputs, deltas = inputs.float(), deltas.float()
     groups = [(group, int(group[:, 1].sum())) for group in _groups(spans)]
     work = inputs.new_empty(max(library.work_size(*squares.shape, depth) for _, depth in groups))
     for group, depth in groups:

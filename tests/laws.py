@@ -1,6 +1,6 @@
 """What the tests of statistics, masks and steps share: models, encoded examples, and comparison of sums."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -9,6 +9,7 @@ from transformers import PreTrainedModel
 
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.sources.load import load_examples
+from speu_cli.progress import Silent
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import Layout, find_layout
 from speu_cli.tasks.base import Task
@@ -27,6 +28,16 @@ class Case:
     layout: Layout
     task: Task
     encoded: Encoded
+
+
+@dataclass
+class Notes(Silent):
+    """Remembers what it is told."""
+
+    notes: list[str] = field(default_factory=list)
+
+    def note(self, message: str) -> None:
+        self.notes.append(message)
 
 
 def make_case(

@@ -23,7 +23,8 @@ SHOWN = 5
 SAME_LOSS = 1e-4
 # A wrong rule is off by the size of the gradient itself; rounding is not, in a half type by a part of it.
 SAME_GRADIENT, SAME_GRADIENT_OF_HALF_TYPES = 0.02, 0.3
-# Smaller than this share of the largest gradient, one is taken for the rounding noise of zero.
+# Smaller than this share of the largest gradient, one is taken for the rounding noise of zero; in a half type
+# smaller than its unit in the last place, if that is more: so large an attention key's bias may come out.
 NOISE = 1e-4
 
 
@@ -132,8 +133,9 @@ def _judge(differences: dict[str, tuple[float, float]], heard: set[str], dtype: 
     """
     largest = max((size for size, _ in differences.values()), default=0.0)
     same = SAME_GRADIENT if dtype.itemsize > 2 else SAME_GRADIENT_OF_HALF_TYPES  # noqa: PLR2004
+    noise = max(NOISE, torch.finfo(dtype).eps) * largest
     # Not «gap > …»: a gap that is no number is no agreement.
-    off = {name for name, (size, gap) in differences.items() if not gap <= same * size + NOISE * largest}
+    off = {name for name, (size, gap) in differences.items() if not gap <= same * size + noise}
     wrong = sorted(off & heard)
     if wrong:
         shown = ", ".join(wrong[:SHOWN]) + (", …" if len(wrong) > SHOWN else "")

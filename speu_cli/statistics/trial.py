@@ -22,14 +22,14 @@ def find_batch_tokens(add: Callable[[Batch], bool], lengths: Sequence[int], devi
 
     Args:
         add: Computes a batch; False if memory did not suffice.
-        lengths: Tokens of each example.
+        lengths: Tokens of each example; may be empty.
         device: Where the model is.
 
     Returns:
         Tokens in a batch, padding included.
     """
     best, rate, tokens = FIRST, 0.0, FIRST
-    while tokens <= max(sum(lengths), FIRST):
+    while lengths and tokens <= max(sum(lengths), FIRST):
         used = psutil.Process().memory_info().rss
         batch = next(Schedule(lengths, tokens))
         if not add(batch):

@@ -27,9 +27,10 @@ def rms_norm(module: nn.Module, inputs: Tensor, deltas: Tensor, spans: Tensor) -
 
 
 def _normalised(module: nn.Module, inputs: Tensor) -> Tensor:
-    """x̂, in float32 at least."""
-    wide = inputs.to(torch.promote_types(inputs.dtype, torch.float32))
-    epsilon = getattr(module, "variance_epsilon", None) or getattr(module, "eps", None)
+    """x̂, in float32 at least; the families' classes compute it in float32 whatever the model's type."""
+    at_least = inputs.dtype if isinstance(module, nn.RMSNorm) else torch.float32
+    wide = inputs.to(torch.promote_types(at_least, torch.float32))
+    epsilon = getattr(module, "variance_epsilon", getattr(module, "eps", None))
     if epsilon is None:  # as torch.nn.RMSNorm has it
-        epsilon = torch.finfo(inputs.dtype).eps
+        epsilon = torch.finfo(wide.dtype).eps
     return wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + epsilon)

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 TARGET = Path(__file__).parent / "cli.md"
-COMMANDS = ["fisher", "mask", "unlearn", "eval", "train", "inspect"]
+COMMANDS = ["fisher", "merge", "mask", "unlearn", "eval", "train", "inspect"]
 HEAD = """# Commands
 
 The help pages of every command, as `speu COMMAND --help` prints them. Written by `make docs`; do not edit.

@@ -1,7 +1,8 @@
 """Make a fine-tuned transformer forget chosen training examples.
 
-The stages are functions: ``fisher``, ``mask``, ``unlearn``, ``evaluate``, ``train`` and ``inspect``. Each
-name is imported when it is first used, so that ``import speu_cli`` costs nothing.
+The stages are functions: ``fisher`` (and ``plan``, its dry run), ``merge``, ``mask``, ``unlearn``,
+``evaluate``, ``train`` and ``inspect``. Each name is imported when it is first used, so that ``import
+speu_cli`` costs nothing.
 """
 
 from importlib import import_module
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
     from speu_cli.stages.fisher import FisherResult, fisher
     from speu_cli.stages.inspect import InspectResult, inspect
     from speu_cli.stages.mask import MaskResult, mask
+    from speu_cli.stages.merge import MergeResult, merge
+    from speu_cli.stages.plan import FisherPlan, plan
     from speu_cli.stages.runtime import Runtime
     from speu_cli.stages.train import TrainResult, train
     from speu_cli.stages.unlearn import UnlearnResult, unlearn
@@ -33,11 +36,13 @@ __all__ = [
     "ArtifactError",
     "DataChoice",
     "EvaluateResult",
+    "FisherPlan",
     "FisherResult",
     "InputError",
     "InspectResult",
     "LockedError",
     "MaskResult",
+    "MergeResult",
     "OutputExistsError",
     "Progress",
     "ResourceError",
@@ -52,6 +57,8 @@ __all__ = [
     "fisher",
     "inspect",
     "mask",
+    "merge",
+    "plan",
     "train",
     "unlearn",
 ]
@@ -72,6 +79,8 @@ _NAMES_OF_MODULES = {
     "speu_cli.stages.fisher": ["FisherResult", "fisher"],
     "speu_cli.stages.inspect": ["InspectResult", "inspect"],
     "speu_cli.stages.mask": ["MaskResult", "mask"],
+    "speu_cli.stages.merge": ["MergeResult", "merge"],
+    "speu_cli.stages.plan": ["FisherPlan", "plan"],
     "speu_cli.stages.runtime": ["Runtime"],
     "speu_cli.stages.train": ["TrainResult", "train"],
     "speu_cli.stages.unlearn": ["UnlearnResult", "unlearn"],

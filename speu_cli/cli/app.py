@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from speu_cli.cli import eval as eval_command
-from speu_cli.cli import fisher, inspect, mask, train, unlearn
+from speu_cli.cli import fisher, inspect, mask, merge, train, unlearn
 from speu_cli.cli.groups import spread
 from speu_cli.cli.options import PANELS
 from speu_cli.cli.output import Output
@@ -119,6 +119,7 @@ def _add(name: str, command: Callable[..., None], short_help: str, examples: str
 
 
 _add("fisher", fisher.fisher, "Statistics of the training examples, once after training.", fisher.EXAMPLES)
+_add("merge", merge.merge, "Put the shards of a divided run together.", merge.EXAMPLES)
 _add("mask", mask.mask, "Choose which heads and filters an update may change.", mask.EXAMPLES)
 _add("unlearn", unlearn.unlearn, "Forget examples: a new checkpoint beside the old.", unlearn.EXAMPLES)
 _add("eval", eval_command.evaluate, "Measure what a model still knows.", eval_command.EXAMPLES)

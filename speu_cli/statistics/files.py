@@ -1,6 +1,7 @@
 """Statistics files: sums over the training set, and what they belong to."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -9,12 +10,20 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from speu_cli.artifacts.format import Artifact, library_versions, read_artifact, write_artifact
+from speu_cli.artifacts.format import (
+    Artifact,
+    Record,
+    artifact_size,
+    library_versions,
+    peek_artifact,
+    read_artifact,
+    write_artifact,
+)
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import Checkpoint
 from speu_cli.data.shards import Shard
 from speu_cli.errors import ArtifactError
-from speu_cli.statistics.sums import Statistics, Tensors
+from speu_cli.statistics.sums import SUMS, Statistics, Tensors
 from speu_cli.statistics.validity import require_sample, require_squares
 from speu_cli.statistics.wanted import Scope, wanted_parameters, wanted_slices
 from speu_cli.structures.layout import Layout
@@ -22,9 +31,7 @@ from speu_cli.structures.mask import Mask
 from speu_cli.tasks.settings import EncodingSettings
 
 KIND = "statistics"
-SUMS = ("fisher", "gradient", "mask_gradient", "mask_fisher")
-# A sample of mask gradients is not subtracted from, so it needs no more digits than it is stored with.
-MAPPINGS = {**dict.fromkeys(SUMS, torch.float64), "mask_rows": torch.float32}
+MAPPINGS = (*SUMS, "mask_rows")
 SINGLE = {"rows", "used", "holdout_losses", "sampled"}
 
 ComputedIn = Literal["float32", "bfloat16"]
@@ -76,6 +83,7 @@ class StatisticsFile:
         selected: Numbers of the mask's units, int64 ``[updated units]`` by group, where F and g hold the
             slices of a mask; else None.
         digest: Names the file's content; empty for one not yet written.
+        versions: Of the libraries that wrote the file; empty for one not yet written.
     """
 
     statistics: Statistics
@@ -90,6 +98,7 @@ class StatisticsFile:
     shard: Shard | None = None
     selected: Tensors | None = None
     digest: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def unseen_loss(self) -> float | None:
@@ -131,6 +140,36 @@ def write_statistics(target: Path, file: StatisticsFile, *, force: bool) -> str:
     Returns:
         The digest of the content.
     """
+    return write_artifact(target, KIND, _record(file), _tensors(file), force=force)
+
+
+def statistics_size(file: StatisticsFile) -> int:
+    """Bytes of the file that :func:`write_statistics` would write.
+
+    Args:
+        file: Its content; the sums may be without content, on the meta device.
+
+    Returns:
+        The size.
+    """
+    return artifact_size(KIND, _record(file), _tensors(file))
+
+
+def _record(file: StatisticsFile) -> Record:
+    """What the file says of its tensors, as JSON values."""
+    count, used = len(file.rows), file.statistics.count
+    return {
+        "model": asdict(file.model),
+        "encoding": file.settings.to_record(),
+        "data": {"count": count, "used": used, "planned": file.planned, "seed": file.seed},
+        "collected": asdict(file.collected),
+        "shard": asdict(file.shard) if file.shard else None,
+        "versions": library_versions(),
+    }
+
+
+def _tensors(file: StatisticsFile) -> dict[str, Tensor]:
+    """The file's tensors by name, sums in float32; those in other types are taken out of it."""
     tensors: dict[str, Tensor] = {
         "rows": torch.from_numpy(file.rows),
         "used": torch.from_numpy(file.used),
@@ -141,16 +180,7 @@ def write_statistics(target: Path, file: StatisticsFile, *, force: bool) -> str:
     tensors |= {f"selected/{key}": units for key, units in (file.selected or {}).items()}
     for part in MAPPINGS:
         _move(getattr(file.statistics, part), part, tensors)
-    used = file.statistics.count
-    record = {
-        "model": asdict(file.model),
-        "encoding": file.settings.to_record(),
-        "data": {"count": len(file.rows), "used": used, "planned": file.planned, "seed": file.seed},
-        "collected": asdict(file.collected),
-        "shard": asdict(file.shard) if file.shard else None,
-        "versions": library_versions(),
-    }
-    return write_artifact(target, KIND, record, tensors, force=force)
+    return tensors
 
 
 def _move(sums: Tensors, part: str, tensors: dict[str, Tensor]) -> None:
@@ -160,31 +190,57 @@ def _move(sums: Tensors, part: str, tensors: dict[str, Tensor]) -> None:
             del sums[name]
 
 
-def read_statistics(path: Path) -> StatisticsFile:
+def read_statistics(path: Path, *, dtype: torch.dtype = torch.float64) -> StatisticsFile:
     """Read and verify a statistics file.
+
+    Args:
+        path: File to read.
+        dtype: Of the sums; float32, as they are stored, makes no copy.
+
+    Returns:
+        Its content, the sample of mask gradients in float32.
+    """
+    return _unpacked(read_artifact(path, KIND), dtype)
+
+
+def peek_statistics(path: Path) -> StatisticsFile:
+    """Read all but the sums of a statistics file, in no time, and without verifying its bytes.
 
     Args:
         path: File to read.
 
     Returns:
-        Its content: sums in float64, the sample of mask gradients in float32.
+        Its content, with empty sums.
+    """
+    artifact = peek_artifact(path, KIND, lambda name: name.partition("/")[0] not in MAPPINGS)
+    return _unpacked(artifact, torch.float64)
+
+
+def _unpacked(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
+    """Unpack a file.
+
+    Args:
+        artifact: The file; its tensors are taken out.
+        dtype: Of the sums.
+
+    Returns:
+        Its content.
 
     Raises:
-        ArtifactError: It is not an intact statistics file.
+        ArtifactError: It is not complete, or contradicts itself.
     """
-    artifact = read_artifact(path, KIND)
     try:
-        return _unpack(artifact)
+        return _unpack(artifact, dtype)
     except (KeyError, TypeError, ValueError) as error:
-        raise ArtifactError(f"{path} is not a complete statistics file: {error!r}") from error
+        raise ArtifactError(f"{artifact.path} is not a complete statistics file: {error!r}") from error
 
 
-def _unpack(artifact: Artifact) -> StatisticsFile:
+def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
     record, tensors, path = artifact.record, artifact.tensors, artifact.path
     rows, used = tensors["rows"], tensors["used"]
     if rows.ndim != 1 or rows.shape != used.shape or int(used.sum()) != record["data"]["used"]:
         raise ArtifactError(f"{path}: 'rows' and 'used' do not fit each other or their count")
-    parts = _take_mappings(tensors, path)
+    parts = _take_mappings(tensors, path, dtype)
     selected = parts.pop("selected")
     sampled = tensors.get("sampled", torch.zeros(0, dtype=torch.int64))
     statistics = Statistics(int(record["data"]["used"]), **parts, sampled=sampled)
@@ -210,15 +266,19 @@ def _unpack(artifact: Artifact) -> StatisticsFile:
         shard=shard,
         selected=selected or None,
         digest=artifact.digest,
+        versions=dict(record["versions"]),
     )
 
 
-def _take_mappings(tensors: dict[str, Tensor], path: Path) -> dict[str, dict[str, Tensor]]:
+def _take_mappings(
+    tensors: dict[str, Tensor], path: Path, dtype: torch.dtype
+) -> dict[str, dict[str, Tensor]]:
     """Take the tensors with a ``/`` in their names out, converted one by one so that none is kept twice.
 
     Args:
         tensors: Of the file; only those of :data:`SINGLE` stay.
         path: Where they were read from.
+        dtype: Of the sums.
 
     Returns:
         The parts of the sums, and ``selected``, by name.
@@ -226,7 +286,8 @@ def _take_mappings(tensors: dict[str, Tensor], path: Path) -> dict[str, dict[str
     Raises:
         ArtifactError: A name is unknown.
     """
-    dtypes = {**MAPPINGS, "selected": torch.int64}
+    # A sample of mask gradients is not subtracted from, so it needs no more digits than it is stored with.
+    dtypes = {**dict.fromkeys(SUMS, dtype), "mask_rows": torch.float32, "selected": torch.int64}
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in dtypes}
     for name in sorted(tensors.keys() - SINGLE):
         part, _, rest = name.partition("/")

@@ -1,6 +1,6 @@
 """The statistics of a set of examples: additive, so that sets can be added and subtracted."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -8,6 +8,8 @@ from torch import Tensor
 
 Tensors = Mapping[str, Tensor]
 Combine = Callable[[Tensor, Tensor], Tensor]
+
+SUMS = ("fisher", "gradient", "mask_gradient", "mask_fisher")
 
 # Statistics are kept in float32. Each of two stored sums is off by up to half a unit in the last place;
 # a difference within a few of those cannot be told from zero.
@@ -48,10 +50,7 @@ class Statistics:
     def __add__(self, other: "Statistics") -> "Statistics":
         """S(A ∪ B) = S(A) + S(B) of disjoint sets."""
         _require_same_names(self.mask_rows, other.mask_rows)
-        sampled, order = torch.cat([self.sampled, other.sampled]).sort()
-        rows = {
-            name: torch.cat([self.mask_rows[name], other.mask_rows[name]])[order] for name in self.mask_rows
-        }
+        rows, sampled = _united_samples([self, other])
         return self._combine(other, self.count + other.count, torch.add, torch.add, rows, sampled)
 
     def __sub__(self, other: "Statistics") -> "Statistics":
@@ -70,8 +69,8 @@ class Statistics:
         def scaled(sums: Tensors) -> Tensors:
             return {name: tensor * scale for name, tensor in sums.items()}
 
-        sums = (self.fisher, self.gradient, self.mask_gradient, self.mask_fisher)
-        return Statistics(count, *map(scaled, sums), self.mask_rows, self.sampled)
+        sums = {kind: scaled(getattr(self, kind)) for kind in SUMS}
+        return Statistics(count, **sums, mask_rows=self.mask_rows, sampled=self.sampled)
 
     def _combine(
         self,
@@ -95,6 +94,62 @@ class Statistics:
             mask_rows=rows,
             sampled=sampled,
         )
+
+
+class DisjointUnion:
+    """S(A ∪ B ∪ …) of disjoint sets, in float64: of the sets added so far it keeps their sum alone."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, dict[str, Tensor]] = {}
+        self._shapes: set[tuple[str, str, tuple[int, ...]]] = set()
+        self._samples: list[Statistics] = []
+
+    def add(self, part: Statistics) -> None:
+        """Add the statistics of a further set.
+
+        Args:
+            part: They, in any precision.
+
+        Raises:
+            ValueError: They are not of the same parameters and units as those before.
+        """
+        shapes = _shapes(part)
+        if not self._samples:
+            self._shapes = shapes
+            self._sums = {
+                kind: {name: sums.to(torch.float64, copy=True) for name, sums in getattr(part, kind).items()}
+                for kind in SUMS
+            }
+        elif odd := sorted(shapes ^ self._shapes):
+            raise ValueError(f"'{odd[0][0]}' of {odd[0][1]} is missing, unknown or misshapen")
+        else:
+            for kind, totals in self._sums.items():
+                for name, total in totals.items():
+                    total.add_(getattr(part, kind)[name])
+        self._samples.append(Statistics(part.count, {}, {}, {}, {}, part.mask_rows, part.sampled))
+
+    def statistics(self) -> Statistics:
+        """The statistics of all the sets; nothing can be added afterwards."""
+        rows, sampled = _united_samples(self._samples)
+        count = sum(part.count for part in self._samples)
+        return Statistics(count, **self._sums, mask_rows=rows, sampled=sampled)
+
+
+def _shapes(statistics: Statistics) -> set[tuple[str, str, tuple[int, ...]]]:
+    """Kind, name and shape of every tensor, whatever the size of the sample."""
+    sums = {
+        (kind, name, tuple(tensor.shape))
+        for kind in SUMS
+        for name, tensor in getattr(statistics, kind).items()
+    }
+    return sums | {("mask_rows", name, tuple(rows.shape[1:])) for name, rows in statistics.mask_rows.items()}
+
+
+def _united_samples(parts: Sequence[Statistics]) -> tuple[Tensors, Tensor]:
+    """The rows of disjoint samples in order of their keys, and the keys."""
+    sampled, order = torch.cat([part.sampled for part in parts]).sort()
+    rows = {name: torch.cat([part.mask_rows[name] for part in parts])[order] for name in parts[0].mask_rows}
+    return rows, sampled
 
 
 def _require_same_names(mine: Tensors, theirs: Tensors) -> None:

@@ -21,6 +21,7 @@ from speu_cli.statistics.files import (
     Collection,
     StatisticsFile,
     check_statistics,
+    peek_statistics,
     read_statistics,
     write_statistics,
 )
@@ -149,6 +150,41 @@ def test_what_is_written_is_read(make: Callable[[], StatisticsFile], tmp_path: P
     for name in ("rows", "used", "holdout_losses"):
         assert np.array_equal(getattr(found, name), getattr(expected, name))
     check_statistics(found, tmp_path / "file", checkpoint(), LAYOUT)
+
+
+@pytest.mark.parametrize("make", [statistics_file, only_mask, sliced, all_parameters])
+def test_a_peek_shows_all_but_the_sums(make: Callable[[], StatisticsFile], tmp_path: Path) -> None:
+    write_statistics(tmp_path / "file", make(), force=False)
+    found, expected = peek_statistics(tmp_path / "file"), read_statistics(tmp_path / "file")
+    assert tensors_of(found.statistics) == {}
+    assert (found.statistics.count, found.digest) == (expected.statistics.count, expected.digest)
+    assert torch.equal(found.statistics.sampled, expected.statistics.sampled)
+    assert (found.selected or {}).keys() == (expected.selected or {}).keys()
+    for name in ("model", "settings", "seed", "collected", "planned", "shard", "versions"):
+        assert getattr(found, name) == getattr(expected, name)
+    for name in ("rows", "used", "holdout_losses"):
+        assert np.array_equal(getattr(found, name), getattr(expected, name))
+
+
+def test_a_peek_finds_damage_only_where_it_looks(tmp_path: Path) -> None:
+    write_statistics(tmp_path / "file", statistics_file(), force=False)
+    content = (tmp_path / "file").read_bytes()
+    begin = content.index(statistics().fisher["heads.weight"].numpy().tobytes())
+    (tmp_path / "file").write_bytes(content[:begin] + bytes(24) + content[begin + 24 :])
+    peek_statistics(tmp_path / "file")
+    with pytest.raises(ArtifactError, match="corrupt"):
+        read_statistics(tmp_path / "file")
+    (tmp_path / "file").write_bytes(content[:-1])
+    with pytest.raises(ArtifactError, match="corrupt"):
+        peek_statistics(tmp_path / "file")
+
+
+def test_single_precision_is_read_as_it_is(tmp_path: Path) -> None:
+    write_statistics(tmp_path / "file", statistics_file(), force=False)
+    found = tensors_of(read_statistics(tmp_path / "file", dtype=torch.float32).statistics)
+    for name, tensor in tensors_of(statistics()).items():
+        assert found[name].dtype == torch.float32
+        assert torch.equal(found[name], tensor)
 
 
 def test_the_record_and_the_names_of_the_tensors(tmp_path: Path) -> None:

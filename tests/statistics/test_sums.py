@@ -1,10 +1,13 @@
 """Statistics as a set algebra."""
 
+from functools import reduce
+from operator import add
+
 import pytest
 import torch
 
 from laws import largest_difference
-from speu_cli.statistics.sums import NOISE, Statistics, subtract_squares
+from speu_cli.statistics.sums import NOISE, DisjointUnion, Statistics, subtract_squares
 
 
 def random_statistics(count: int, seed: int) -> Statistics:
@@ -74,6 +77,33 @@ def test_a_sample_and_none_do_not_mix() -> None:
     other = Statistics(1, {}, {}, one.mask_gradient, one.mask_fisher)
     with pytest.raises(ValueError, match="different models"):
         one + other
+
+
+def test_a_union_is_the_sum_of_its_sets_and_leaves_them_as_they_are() -> None:
+    sample = [3, 40, 41, 90]
+    parts = [sampled_statistics(keys, sample) for keys in ([1, 3, 90, 7], [41, 2], [40], [5])]
+    copies = [sampled_statistics(keys, sample) for keys in ([1, 3, 90, 7], [41, 2], [40], [5])]
+    union = DisjointUnion()
+    for part in parts:
+        union.add(part)
+    assert_same_sample(union.statistics(), reduce(add, copies))
+    for part, copy in zip(parts, copies, strict=True):
+        assert_same_sample(part, copy)
+
+
+def test_a_union_is_in_double_precision() -> None:
+    union = DisjointUnion()
+    for value in (1.0, 1e-9):
+        union.add(Statistics(1, {"w": torch.tensor([value])}, {}, {}, {}))
+    assert union.statistics().fisher["w"].item() == pytest.approx(1 + 1e-9, rel=1e-15)
+
+
+@pytest.mark.parametrize("other", [{"v": torch.zeros(3)}, {"w": torch.zeros(1)}, {}])
+def test_a_union_is_of_one_model(other: dict[str, torch.Tensor]) -> None:
+    union = DisjointUnion()
+    union.add(Statistics(1, {"w": torch.zeros(3)}, {}, {}, {}))
+    with pytest.raises(ValueError, match="'fisher' of [vw] is missing, unknown or misshapen"):
+        union.add(Statistics(1, other, {}, {}, {}))
 
 
 def test_adding_and_subtracting_are_inverse() -> None:

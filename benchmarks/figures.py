@@ -16,15 +16,19 @@ def report(figures: dict[str, Any], output: Path | None) -> None:
 
 def record(figures: dict[str, Any], output: Path | None) -> str:
     """Write the figures as JSON if a file is named, and return what is written."""
-    machine = {
+    text = json.dumps({"date": date.today().isoformat(), "machine": machine(), **figures}, indent=2) + "\n"
+    if output:
+        output.write_text(text)
+    return text
+
+
+def machine() -> dict[str, Any]:
+    """What the figures were measured on."""
+    return {
         "processor": _processor(),
         "threads": torch.get_num_threads(),
         "torch": torch.__version__,
     }
-    text = json.dumps({"date": date.today().isoformat(), "machine": machine, **figures}, indent=2) + "\n"
-    if output:
-        output.write_text(text)
-    return text
 
 
 def _processor() -> str:

@@ -21,11 +21,14 @@ from speu_cli.cli.options import (
     refuse_two_readers_of_stdin,
 )
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import duration, part_of, size
+from speu_cli.cli.wording import duration, long_duration, part_of, size
 
 if TYPE_CHECKING:
     from speu_cli.stages.collection import CollectionChoice
     from speu_cli.stages.fisher import FisherResult, Keeping
+    from speu_cli.stages.plan import FisherPlan
+
+GIGA = 1e9
 
 EXAMPLES = """
   speu fisher model/ --data train.jsonl --holdout dev.jsonl -o fisher.safetensors
@@ -153,7 +156,33 @@ def fisher(
     """
     refuse_two_readers_of_stdin(ids=ids, exclude=exclude)
     out = show.output()
+    if dry_run:
+        with out.working(data, holdout) as progress:
+            wanted = collection.collection()  # one process tells what is refused before a stage is there
+            from speu_cli.stages.plan import plan
+
+            planned = plan(
+                model,
+                data,
+                holdout=holdout,
+                ids=ids,
+                exclude=exclude,
+                max_examples=max_examples,
+                seed=seed,
+                collection=wanted,
+                shard=long_run.shard,
+                choice=choice.choice(),
+                runtime=replace(run.runtime(progress), dtype=long_run.dtype),
+            )
+        if planned is not None:
+            if not run.batch_tokens:
+                out.note(
+                    f"estimated for batches of {planned.batch_tokens:,} tokens; auto finds a size by trial"
+                )
+            _show_plan(out, planned)
+        return
     with out.working(data, holdout) as progress:
+        wanted = collection.collection()  # as above
         from speu_cli.stages.fisher import fisher as stage
 
         runtime = replace(run.runtime(progress, force=force), dtype=long_run.dtype)
@@ -166,7 +195,7 @@ def fisher(
             exclude=exclude,
             max_examples=max_examples,
             seed=seed,
-            collection=collection.collection(),
+            collection=wanted,
             shard=long_run.shard,
             keeping=long_run.keeping(),
             auto_batch=not run.batch_tokens,
@@ -175,6 +204,42 @@ def fisher(
         )
     if result is not None:  # in the processes that do not write there is nothing to show
         _show(out, result)
+
+
+def _show_plan(out: Output, planned: "FisherPlan") -> None:
+    """Print what would be computed, and what it would take."""
+    if out.json:
+        out.json_object(planned)
+        return
+    timed, memory = planned.calibration, planned.memory
+    sampled = planned.used < planned.examples
+    width = "its full width" if timed.narrowing == 1 else f"1/{timed.narrowing} of its width"
+    out.facts(
+        {
+            "output": "nothing, this was a dry run",
+            "size": size(planned.bytes),
+            "kept on the way": f"{size(planned.kept_bytes)} beside the output, to resume from",
+            "shard": planned.shard,
+            "processes": planned.processes if planned.processes > 1 else None,
+            "examples": part_of(planned.used, planned.examples) if sampled else planned.examples,
+            "tokens": planned.tokens,
+            "sums of": f"parameters, {part_of(planned.entries, planned.parameters)}"
+            if planned.entries
+            else "mask variables",
+            "time": f"about {long_duration(planned.seconds)} on {planned.device}, "
+            f"{planned.tokens_per_second:,.0f} tokens/s",
+            "estimated from": f"{timed.tokens:,} tokens in {duration(timed.seconds)} through {timed.layers} "
+            f"layers of {width} with random weights, {timed.rate / GIGA:,.0f} GFLOP/s",
+            "memory": [
+                f"about {size(planned.memory_bytes)} a process, {size(planned.memory_free)} are free",
+                f"weights {size(memory.weights)}",
+                f"sums {size(memory.statistics)}",
+                *([f"kept mask gradients {size(memory.sample)}, not on the GPU"] if memory.sample else []),
+                f"activations of a batch of {planned.batch_tokens:,} tokens {size(memory.activations)}",
+                f"work space {size(memory.workspace)}",
+            ],
+        }
+    )
 
 
 def _show(out: Output, result: "FisherResult") -> None:

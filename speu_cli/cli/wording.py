@@ -3,6 +3,8 @@
 import math
 
 _THOUSAND = 1000
+_SOME, _MANY = 2, 10
+_UNITS = {"days": 86_400, "hours": 3600, "minutes": 60}
 
 
 def as_text(value: object) -> str:
@@ -30,6 +32,15 @@ def as_text(value: object) -> str:
 def duration(seconds: float) -> str:
     """Return a time, such as ``12.3 s`` or ``0.042 s``."""
     return f"{seconds:,.1f} s" if seconds >= 1 else f"{seconds:.2g} s"
+
+
+def long_duration(seconds: float) -> str:
+    """Return a time in the largest unit that leaves at least two, such as ``3.4 hours``."""
+    for unit, length in _UNITS.items():
+        count = seconds / length
+        if count >= _SOME:
+            return f"{count:.1f} {unit}" if count < _MANY else f"{count:,.0f} {unit}"
+    return duration(seconds)
 
 
 def size(count: float) -> str:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
@@ -21,6 +22,14 @@ from speu_cli.tasks.registry import find_task
 from speu_cli.tasks.settings import EncodingSettings, merge_choice, settings_of, without_ids
 
 DEFAULT_MAX_LENGTH = 512
+
+
+class Load(Protocol):
+    """Reads a checkpoint folder."""
+
+    def __call__(self, folder: Path, *, device: str, dtype: torch.dtype) -> Checkpoint:
+        """Read the folder for a device, to compute in a type."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,6 +87,7 @@ def open_session(
     *,
     recorded: EncodingSettings | None = None,
     source: str = "",
+    load: Load = load_checkpoint,
 ) -> Session:
     """Load a model and settle how examples are read and encoded.
 
@@ -87,13 +97,14 @@ def open_session(
         runtime: Where to run.
         recorded: Settings of a statistics file. Default: those that the model's own record holds, if any.
         source: What a message calls the statistics file.
+        load: Reads the checkpoint.
 
     Returns:
         The session.
     """
     find_family(read_config(model))  # refused before its weights are read
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[runtime.dtype]
-    checkpoint = load_checkpoint(model, device=runtime.device, dtype=dtype)
+    checkpoint = load(model, device=runtime.device, dtype=dtype)
     if recorded is None:
         recorded, source = recorded_settings(model), str(model / RECORD_NAME)
     merged = merge_choice(choice, recorded, source)

@@ -33,6 +33,21 @@ def test_durations(seconds, text):
     assert wording.duration(seconds) == text
 
 
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0.5, "0.5 s"),
+        (119, "119.0 s"),
+        (150, "2.5 minutes"),
+        (1500, "25 minutes"),
+        (12_240, "3.4 hours"),
+        (1.3e8, "1,505 days"),
+    ],
+)
+def test_long_durations(seconds, text):
+    assert wording.long_duration(seconds) == text
+
+
 def test_parts():
     assert wording.part_of(14, 144) == "14 of 144 (9.72 %)"
     assert wording.part_of(0, 0) == "0 of 0 (0 %)"

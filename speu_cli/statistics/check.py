@@ -75,7 +75,7 @@ def check_rules(model: PreTrainedModel, task: Task, listener: Listener, step: St
         for name, (size, difference) in _differences(model, task, listener, step, factors, k).items():
             before = differences.get(name, (0.0, 0.0))
             differences[name] = max(size, before[0]), max(difference, before[1])
-    return _judge(differences, factors.keys(), model.dtype)
+    return _judge(differences, set(factors), model.dtype)
 
 
 def _require_same_losses(once: Tensor, again: Tensor, ids: list[str]) -> None:
@@ -119,7 +119,7 @@ def _differences(
 
 
 def _named(compare: Callable[[str, nn.Parameter], None], name: str) -> Callable[[Tensor], None]:
-    return partial(compare, name)  # type: ignore[arg-type]
+    return partial(compare, name)
 
 
 def _judge(differences: dict[str, tuple[float, float]], heard: set[str], dtype: torch.dtype) -> set[str]:
@@ -140,8 +140,8 @@ def _judge(differences: dict[str, tuple[float, float]], heard: set[str], dtype: 
     if wrong:
         shown = ", ".join(wrong[:SHOWN]) + (", …" if len(wrong) > SHOWN else "")
         raise ArtifactError(
-            f"the per-example gradients of {len(wrong)} parameters differ from autograd's, expected the same: "
-            f"{shown}",
+            f"the per-example gradients of {len(wrong)} parameters differ from autograd's, expected the "
+            f"same: {shown}",
             hint="the model uses these layers in a way that their rules do not know; nothing was written",
         )
     return differences.keys() - heard

@@ -140,7 +140,7 @@ class Pass:
         self.sums = RunningSums(model, layout, wanted)
         self.losses = torch.zeros(len(encoded), dtype=torch.float64)
         self.schedule = Schedule(encoded.lengths, batch_tokens)
-        # Examples whose batches are done; whether nothing of another is in the sums; whether that can be told.
+        # Examples whose batches are done; whether nothing of another is in the sums; whether one is in part.
         self._done = 0
         self._whole = True
         self._torn = False
@@ -161,8 +161,8 @@ class Pass:
         if names:
             shown = ", ".join(sorted(names)[:SHOWN]) + (", …" if len(names) > SHOWN else "")
             self._progress.note(
-                f"no rule for the layers of {len(names)} parameters: autograd differentiates them one example at "
-                f"a time, which is slow: {shown}"
+                f"no rule for the layers of {len(names)} parameters: autograd differentiates them one "
+                f"example at a time, which is slow: {shown}"
             )
 
     def go_through(self, description: str, keeper: Keeper | None) -> None:

@@ -236,6 +236,11 @@ def examples_in(factor: Factor) -> int:
     raise TypeError(f"no factor: {type(factor).__name__}")
 
 
+def sum_by_example(rows: Tensor, examples: int) -> Tensor:
+    """Sum rows ``[examples · t, …]`` over the positions t of each example: ``[examples, …]``."""
+    return rows.reshape(examples, -1, *rows.shape[1:]).sum(1)
+
+
 def spanned_rows(spans: Tensor) -> Tensor:
     """The rows in any span, example by example, int64 on the CPU."""
     firsts, counts = spans.unbind(1)

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from torch import Tensor
 
@@ -17,6 +18,16 @@ SHARE = 0.05
 State = Callable[[], dict[str, Tensor]]
 
 
+class Ending(Protocol):
+    """A wish to end the run, such as a signal; true once there is one."""
+
+    def __bool__(self) -> bool: ...
+
+    def act(self) -> None:
+        """End the run, if it is wished."""
+        ...
+
+
 class KeptPass:
     """Keeps a pass in a file beside its output.
 
@@ -26,8 +37,7 @@ class KeptPass:
         every: Seconds between two writings.
         resume: Go on from the file, if it is there.
         restart: Without ``resume``, a file that is there may be replaced.
-        ending: Tells whether the run is asked to end.
-        end: Ends it.
+        ending: Whether the run is asked to end.
         progress: Is told what is kept.
 
     Raises:
@@ -42,14 +52,13 @@ class KeptPass:
         every: float,
         resume: bool,
         restart: bool,
-        ending: Callable[[], bool],
-        end: Callable[[], None],
+        ending: Ending,
         progress: Progress,
     ) -> None:
         refuse_leftover(path, resume=resume, restart=restart)
         self._path, self._record, self._resume = path, record, resume
         self._every, self._next = every, time.monotonic() + every
-        self._ending, self._end, self._progress = ending, end, progress
+        self._ending, self._progress = ending, progress
         self._left = False
 
     def load(self) -> dict[str, Tensor] | None:
@@ -74,10 +83,10 @@ class KeptPass:
 
     def between_batches(self, state: State) -> None:
         """Write the state if it is time to; leave the run if it is asked to end."""
-        if self._ending():
+        if self._ending:
             self.interrupted(state)
             self._left = True
-            self._end()
+            self._ending.act()
         elif time.monotonic() >= self._next:
             self._write(state)
 

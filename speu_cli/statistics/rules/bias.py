@@ -32,7 +32,7 @@ def bias_gradients(deltas: Tensor, examples: int) -> Tensor:
         The gradients ``[n, out]``.
     """
     rounding = ROUNDING if deltas.dtype.itemsize > 2 else ROUNDING_OF_HALF_TYPES  # noqa: PLR2004
-    wide = deltas.unflatten(0, (examples, -1)).to(torch.promote_types(deltas.dtype, torch.float32))
+    wide = deltas.reshape(examples, -1, deltas.shape[1]).to(torch.promote_types(deltas.dtype, torch.float32))
     gradients, sizes = wide.sum(1), wide.abs().sum(1)
     noise = rounding * torch.finfo(deltas.dtype).eps * sizes
     return torch.where(gradients.abs() > noise, gradients, 0.0)

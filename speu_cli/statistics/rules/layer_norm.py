@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from speu_cli.statistics.factors import Dense, Factor
+from speu_cli.statistics.factors import Dense, Factor, sum_by_example
 from speu_cli.statistics.rules.registry import rule_of
 
 
@@ -19,9 +19,9 @@ def layer_norm(module: nn.Module, inputs: Tensor, deltas: Tensor, spans: Tensor)
 
     def of_weight() -> Tensor:
         normalised = functional.layer_norm(inputs.to(wide), inputs.shape[1:], eps=norm.eps)
-        return (deltas * normalised).unflatten(0, (len(spans), -1)).sum(1)
+        return sum_by_example(deltas * normalised, len(spans))
 
     def of_bias() -> Tensor:
-        return deltas.unflatten(0, (len(spans), -1)).sum(1, dtype=wide)
+        return sum_by_example(deltas.to(wide), len(spans))
 
     return {"weight": Dense(of_weight), "bias": Dense(of_bias)}

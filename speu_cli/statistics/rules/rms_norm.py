@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor, nn
 
-from speu_cli.statistics.factors import Dense, Factor
+from speu_cli.statistics.factors import Dense, Factor, sum_by_example
 from speu_cli.statistics.rules.registry import rule_of
 
 # Each family has its own class; they differ in what they call ε, and Gemma's counts from 1.
@@ -21,7 +21,7 @@ def rms_norm(module: nn.Module, inputs: Tensor, deltas: Tensor, spans: Tensor) -
     """Gradients of ``weight`` ``[width]``."""
 
     def gradients() -> Tensor:
-        return (deltas * _normalised(module, inputs)).unflatten(0, (len(spans), -1)).sum(1)
+        return sum_by_example(deltas * _normalised(module, inputs), len(spans))
 
     return {"weight": Dense(gradients)}
 

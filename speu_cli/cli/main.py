@@ -13,6 +13,7 @@ import typer.main
 
 from speu_cli.cli.app import app
 from speu_cli.cli.failures import BROKEN_PIPE, INTERRUPTED, Failure, Terminated, failure_of
+from speu_cli.cli.processes import is_told_elsewhere
 
 _STANDARD_STREAMS = 3
 
@@ -80,9 +81,10 @@ def _tell(failure: Failure, error: BaseException) -> None:
     try:
         if os.environ.get("SPEU_DEBUG") == "1":
             traceback.print_exception(error, file=sys.stderr)
-        if failure.message is not None:
+        told = is_told_elsewhere(error)
+        if failure.message is not None and not told:
             print(f"speu: error: {failure.message}", file=sys.stderr)
-        if failure.hint is not None:
+        if failure.hint is not None and not told:
             print(f"hint: {failure.hint}", file=sys.stderr)
         sys.stdout.flush()
     except OSError:  # nobody reads any more

@@ -10,6 +10,7 @@ from json import dumps
 from pathlib import PurePath
 from typing import TextIO
 
+from speu_cli.cli.processes import is_main_process
 from speu_cli.cli.progress import progress_on
 from speu_cli.cli.wording import as_text
 from speu_cli.cli.working import quiet_libraries, running_time, stdout_kept_clean
@@ -44,10 +45,12 @@ class Output:
         """
         network = any(source is not None and source.startswith("hub:") for source in sources)
         quiet_libraries(network=network, verbose=self.verbose)
-        progress: Progress = Silent() if self.quiet else progress_on(sys.stderr)
+        shown = is_main_process()
+        progress: Progress = Silent() if self.quiet or not shown else progress_on(sys.stderr)
         with running_time() as elapsed, stdout_kept_clean():
             yield progress
-        self.detail(elapsed())
+        if shown:
+            self.detail(elapsed())
 
     def json_object(self, result: object) -> None:
         """Print a result as one JSON object on one line: strict JSON, sorted keys, null for nan."""

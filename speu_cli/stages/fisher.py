@@ -1,5 +1,6 @@
 """``speu fisher``: statistics of the training set, once, after training."""
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,22 +12,23 @@ import numpy.typing as npt
 import torch
 
 from speu_cli.artifacts.atomic import check_output
-from speu_cli.artifacts.digest import hash_tensors
+from speu_cli.artifacts.digest import canonical_json, hash_tensors
 from speu_cli.artifacts.format import Record
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.examples import Examples
 from speu_cli.data.ids import read_ids
 from speu_cli.data.selection import sample_flags, select_training
 from speu_cli.data.shards import Shard, positions
-from speu_cli.errors import InputError
+from speu_cli.errors import OutputExistsError
 from speu_cli.stages.collection import Choice, CollectionChoice, settle
 from speu_cli.stages.interruption import postponed
+from speu_cli.stages.portion import Portion, portion_of
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.files import StatisticsFile, write_statistics
 from speu_cli.statistics.kept import KeptPass, refuse_leftover
-from speu_cli.statistics.parallel import Group, joined
+from speu_cli.statistics.parallel import EndedElsewhereError, Group, joined
 from speu_cli.tasks.encoding import Encoded
 
 CHECKPOINT_EVERY = 180.0
@@ -126,35 +128,33 @@ def fisher(
     """
     runtime, keeping = runtime or Runtime(), keeping or Keeping()
     collection = collection or CollectionChoice()
-    part = Shard.parse(shard) if shard else None
-    check_output(
-        output,
-        force=runtime.force,
-        folder=False,
-        inputs=(model, data, holdout, ids, exclude, collection.mask),
-    )
     with joined(runtime.device) as group:
+        part = Shard.parse(shard) if shard else None
+        inputs = (model, data, holdout, ids, exclude, collection.mask)
+        check_output(output, force=runtime.force, folder=False, inputs=inputs)
         runtime = replace(runtime, device=group.device, progress=group.progress(runtime.progress))
         kept = _checkpoint_of(output, group)
         refuse_leftover(kept, resume=keeping.resume, restart=runtime.force)
+        of_others = _refuse_other_groups(output, group, restart=runtime.force)
         chosen = read_ids(ids) if ids else None
         excluded = read_ids(exclude) if exclude else None
         session = open_session(model, choice or DataChoice(), runtime)
         training = select_training(session.read(data), ids=chosen, exclude=excluded)
-        plan = _plan(session, training, sample_flags(len(training), max_examples, seed), part)
-        settled = settle(collection, session, plan.rows[plan.planned])
-        unseen = session.encode(session.read_like(training, holdout)) if holdout else None
-        holdout_losses = _losses_over(group, session, unseen) if unseen else np.zeros(0)
+        portion = portion_of(session, training, sample_flags(len(training), max_examples, seed), part)
+        settled = settle(collection, session, portion.rows[portion.planned])
+        unseen = session.read_like(training, holdout) if holdout else None
+        record = _record(session, training, portion, settled, group)
+        _require_same(group, record, unseen, seed)
+        holdout_losses = _losses_over(group, session, session.encode(unseen)) if unseen else np.zeros(0)
 
-        mine = positions(plan.encoded.lengths, Shard(group.rank + 1, group.size))
-        record = _record(session, training, plan, settled, group)
+        mine = positions(portion.encoded.lengths, Shard(group.rank + 1, group.size))
         started = time.perf_counter()
         with _kept_pass(kept, record, keeping, runtime) as keeper:
             collected = collect(
                 session.checkpoint.model,
                 session.layout,
                 session.task,
-                plan.encoded.select(mine),
+                portion.encoded.select(mine),
                 batch_tokens=None if auto_batch else runtime.batch_tokens,
                 wanted=settled.wanted,
                 progress=runtime.progress,
@@ -163,29 +163,33 @@ def fisher(
             )
             seconds = time.perf_counter() - started
             statistics = group.sum(collected.statistics)
-            mean_loss = float(group.sum_tensor(collected.losses.sum())) / len(plan.encoded)
+            mean_loss = float(group.sum_tensor(collected.losses.sum())) / len(portion.encoded)
             if not group.main:
+                group.wait()  # what is kept is needed until the result is written
                 return None
             file = StatisticsFile(
                 statistics=statistics,
-                rows=plan.rows,
-                used=plan.used,
+                rows=portion.rows,
+                used=portion.used,
                 holdout_losses=holdout_losses,
                 model=session.checkpoint.identity,
                 settings=session.settings(training),
                 seed=seed,
                 collected=settled.collected,
-                planned=int(plan.planned.sum()),
+                planned=int(portion.planned.sum()),
                 shard=part,
                 selected=settled.selected,
             )
             digest = write_statistics(output, file, force=runtime.force)
-    tokens = sum(plan.encoded.lengths)
+            group.wait()
+            for path in of_others:
+                path.unlink(missing_ok=True)
+    tokens = sum(portion.encoded.lengths)
     return FisherResult(
         output=output,
         sha256=digest,
         examples=len(training),
-        used=len(plan.encoded),
+        used=len(portion.encoded),
         tokens=tokens,
         mean_loss=mean_loss,
         holdout_examples=len(holdout_losses),
@@ -198,44 +202,6 @@ def fisher(
         tokens_per_second=tokens / seconds,
         bytes=output.stat().st_size,
     )
-
-
-@dataclass(frozen=True)
-class _Plan:
-    """Which examples a run sums over.
-
-    Attributes:
-        rows: Hashes of the rows of D, int64 ``[n_D]``.
-        planned: Which of them the whole run has in its sums, bool ``[n_D]``.
-        used: Which of them this shard has, bool ``[n_D]``.
-        encoded: Those.
-    """
-
-    rows: npt.NDArray[np.int64]
-    planned: npt.NDArray[np.bool_]
-    used: npt.NDArray[np.bool_]
-    encoded: Encoded
-
-
-def _plan(session: Session, training: Examples, planned: npt.NDArray[np.bool_], part: Shard | None) -> _Plan:
-    """Settle which examples are summed over.
-
-    Returns:
-        The plan.
-
-    Raises:
-        InputError: There are fewer examples than shards.
-    """
-    numbers = np.flatnonzero(planned)
-    encoded = session.encode(training).select(numbers.tolist())
-    if part is None:
-        return _Plan(training.row_hashes(), planned, planned, encoded)
-    if part.of > len(encoded):
-        raise InputError(f"--shard {part}: got {len(encoded)} examples, expected at least one a shard")
-    mine = sorted(positions(encoded.lengths, part))
-    used = np.zeros_like(planned)
-    used[numbers[mine]] = True
-    return _Plan(training.row_hashes(), planned, used, encoded.select(mine))
 
 
 def _losses_over(group: Group, session: Session, encoded: Encoded) -> npt.NDArray[np.float64]:
@@ -253,16 +219,52 @@ def _checkpoint_of(output: Path, group: Group) -> Path:
     return output.with_name(f"{output.name}.checkpoint{of_process}")
 
 
-def _record(session: Session, training: Examples, plan: _Plan, settled: Choice, group: Group) -> Record:
+def _refuse_other_groups(output: Path, group: Group, *, restart: bool) -> list[Path]:
+    """Refuse to begin where more or fewer processes left their passes: each has examples of its own.
+
+    Args:
+        output: The statistics file.
+        group: The processes.
+        restart: What was left may be lost.
+
+    Returns:
+        What was left.
+
+    Raises:
+        OutputExistsError: Something was, and may not be lost.
+    """
+    own = {_checkpoint_of(output, replace(group, rank=rank)).name for rank in range(group.size)}
+    kept = re.compile(re.escape(output.name) + r"\.checkpoint(-[0-9]+-of-[0-9]+)?")
+    found = {path.name: path for path in output.parent.iterdir() if kept.fullmatch(path.name)}
+    left = [found[name] for name in sorted(found.keys() - own)]
+    if left and not restart:
+        raise OutputExistsError(
+            f"an unfinished run is kept in {left[0]}, of another number of processes than {group.size}",
+            hint="go on with as many and --resume, or begin again with --force",
+        )
+    return left
+
+
+def _record(session: Session, training: Examples, portion: Portion, settled: Choice, group: Group) -> Record:
     """What a kept pass belongs to, as JSON values."""
-    flags = {"rows": plan.rows, "used": plan.used}
+    flags = {"rows": portion.rows, "used": portion.used}
     return {
         "model": asdict(session.checkpoint.identity),
         "encoding": session.settings(training).to_record(),
         "data": hash_tensors({name: torch.from_numpy(values) for name, values in flags.items()}),
         "collected": asdict(settled.collected),
+        "sample": hash_tensors({"sampled": settled.wanted.sampled}),
         "process": [group.rank, group.size],
     }
+
+
+def _require_same(group: Group, record: Record, unseen: Examples | None, seed: int) -> None:
+    """Refuse processes that are not at one run, as with other copies of a file on other machines."""
+    holdout = hash_tensors({"rows": torch.from_numpy(unseen.row_hashes())}) if unseen else None
+    group.require_same("model", canonical_json(record["model"]))
+    group.require_same("data", canonical_json([record["data"], holdout]))
+    options = [record[name] for name in ("encoding", "collected", "sample")]
+    group.require_same("options", canonical_json([*options, seed]))
 
 
 @contextmanager
@@ -271,6 +273,9 @@ def _kept_pass(path: Path, record: Record, keeping: Keeping, runtime: Runtime) -
 
     Yields:
         The keeper.
+
+    Raises:
+        EndedElsewhereError: Other processes were ended, and this one was not.
     """
     with postponed() as interruption:
         keeper = KeptPass(
@@ -279,9 +284,12 @@ def _kept_pass(path: Path, record: Record, keeping: Keeping, runtime: Runtime) -
             every=keeping.every,
             resume=keeping.resume,
             restart=runtime.force,
-            ending=interruption.__bool__,
-            end=interruption.act,
+            ending=interruption,
             progress=runtime.progress,
         )
-        yield keeper
+        try:
+            yield keeper
+        except EndedElsewhereError:
+            interruption.act()  # what ended the others came here too, and waited
+            raise
         keeper.discard()

@@ -182,6 +182,8 @@ class Listener:
             return
         own = {local: name for name, local in self._own(module).items() if name not in self.without_rule}
         rows, spans = self._rows(deltas)
+        # Where layers are spread over devices, a module's input may come from that of the layer before.
+        inputs = inputs.to(deltas.device)
         # A table is looked up by numbers, one a row; what all examples share is theirs each.
         width = (-1,) if inputs.is_floating_point() else ()
         flat = inputs.expand(*deltas.shape[:-1], *width).reshape(rows, *width)

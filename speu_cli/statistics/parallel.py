@@ -12,6 +12,8 @@ Without ``torchrun`` the group is of one process, and its sums are those given.
 """
 
 import os
+import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -27,13 +29,24 @@ from speu_cli.artifacts.digest import hash_text
 from speu_cli.checkpoints.load import check_device
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 from speu_cli.progress import Progress, Silent
+from speu_cli.statistics.collector import out_of_memory
 from speu_cli.statistics.sums import Statistics
 
 # For processes that are slower than others, and for those that hang: one that has ended is noticed at once.
 PATIENCE = timedelta(hours=12)
 STARTING = timedelta(minutes=10)
+# Seconds in which those that are alive say so, when a connection is lost.
+LAST_WORDS = 10.0
 # A note on exceptions of which another process tells.
 TOLD = "another process tells of it"
+
+
+class EndedElsewhereError(ResourceError):
+    """Other processes ended, and left word: not they or this one are the cause, but what ended them."""
+
+
+class _LostConnectionError(ResourceError):
+    """Somebody is gone; who is not known yet."""
 
 
 @dataclass(frozen=True)
@@ -79,15 +92,12 @@ class Group:
                 dist.recv(token, src=rank)
             except RuntimeError:
                 gone.append(rank)
-        # When one dies, torchrun ends the others: the cause is the one that left no word.
-        if missing := [rank for rank in gone if not self._left_word(rank)] or gone:
-            raise ResourceError(
-                f"{self._called(missing)} did not finish",
-                hint="what it says of itself stands above, if anything",
-            )
+        if gone:
+            raise self._cause(gone)
         if self.main:
-            for rank in range(1, self.size):
-                dist.send(token, dst=rank)
+            with _connected():
+                for rank in range(1, self.size):
+                    dist.send(token, dst=rank)
 
     def sum(self, statistics: Statistics) -> Statistics:
         """Add the statistics of the processes' disjoint sets, tensor by tensor in the memory that they have.
@@ -160,20 +170,62 @@ class Group:
         """
         if self.store is None:
             return
+        # A signal is for all. It is not the cause where torchrun sent it because one of them had failed.
+        failed = isinstance(error, Exception) and not isinstance(error, EndedElsewhereError)
         try:
-            self.store.set(f"ended/{self.rank}", "")
-            # A signal is for all, and is not the cause.
-            tells = self.store.add("failures", 1) == 1 if isinstance(error, Exception) else self.main
-        except RuntimeError:  # the store is gone with the process that had it
-            tells = self.main
+            failures = self.store.add("failures", int(failed))
+            tells = failures == 1 if failed else self.main and not failures
+            self.store.set(self._word_of(self.rank), "")
+        except RuntimeError:  # without torchrun the main process has the store, and is gone with it
+            tells = self.rank <= 1
         if not tells:
             error.add_note(TOLD)
 
-    def _left_word(self, rank: int) -> bool:
+    def who_is_lost(self) -> ResourceError:
+        """Find out who is gone, once this process has ended its connections: the others find them lost.
+
+        Returns:
+            What to tell of it.
+        """
+        others = self._others()
         try:
-            return self.store is not None and self.store.check([f"ended/{rank}"])
-        except RuntimeError:
-            return False
+            self._hear(others)
+        except RuntimeError:  # the store is gone, and with it whoever had it
+            others = [0]
+        return self._cause(others)
+
+    def stay_with_store(self) -> None:
+        """Let the others read what is in the store, where it goes with this process."""
+        if self.main and self.size > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+            self._hear(self._others())
+
+    def _hear(self, others: list[int]) -> None:
+        """Wait until others have left word, as all do that are alive, soon after a connection was lost."""
+        deadline = time.monotonic() + LAST_WORDS
+        while self._silent(others) and time.monotonic() < deadline:
+            time.sleep(0.05)
+
+    def _cause(self, gone: list[int]) -> ResourceError:
+        """What to tell of processes that are gone: when one dies the others end as well, and leave word."""
+        hint = "what it says of itself stands above, if anything"
+        try:
+            missing = self._silent(gone)
+        except RuntimeError:  # without torchrun the main process has the store
+            missing = gone
+        if missing:
+            return ResourceError(f"{self._called(missing)} did not finish", hint=hint)
+        return EndedElsewhereError(f"{self._called(gone)} ended before the others", hint=hint)
+
+    def _others(self) -> list[int]:
+        return [rank for rank in range(self.size) if rank != self.rank]
+
+    def _silent(self, ranks: list[int]) -> list[int]:
+        """Those that have left no word; a RuntimeError tells that the store is gone."""
+        return [rank for rank in ranks if self.store is None or not self.store.check([self._word_of(rank)])]
+
+    @staticmethod
+    def _word_of(rank: int) -> str:
+        return f"ended/{rank}"
 
     def _reduced(self, tensor: Tensor) -> Tensor:
         """Sum into the main process's tensor, in place; what is left in the others' means nothing."""
@@ -223,16 +275,28 @@ def joined(device: str) -> Iterator[Group]:
     rank = _whole("RANK", 0)
     group = Group(rank, size, device, store=PrefixStore("speu", store))
     try:
-        with _connected():
-            dist.init_process_group("gloo", store=store, rank=rank, world_size=size, timeout=PATIENCE)
+        _connect(group)
         yield _with_device(group)
         group.wait()
+    except _LostConnectionError as error:
+        group.leave_word(error)
+        _leave()
+        lost = group.who_is_lost()
+        for note in getattr(error, "__notes__", ()):
+            lost.add_note(note)
+        raise lost from error
     except BaseException as error:
         group.leave_word(error)
+        _leave()
+        group.stay_with_store()
         raise
     finally:
-        if dist.is_initialized():
-            dist.destroy_process_group()
+        _leave()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def told_elsewhere(error: BaseException) -> bool:
@@ -259,6 +323,20 @@ def _meet() -> Store:
     except RuntimeError as error:
         raise ResourceError(f"no connection to the other processes: {error}") from error
     return store
+
+
+def _connect(group: Group) -> None:
+    """Connect every process to every other.
+
+    Raises:
+        ResourceError: They cannot be.
+    """
+    try:
+        dist.init_process_group(
+            "gloo", store=group.store, rank=group.rank, world_size=group.size, timeout=PATIENCE
+        )
+    except RuntimeError as error:
+        raise ResourceError(f"no connection to the other processes: {error}") from error
 
 
 def _with_device(group: Group) -> Group:
@@ -296,9 +374,13 @@ def _connected() -> Iterator[None]:
         Nothing.
 
     Raises:
-        ResourceError: A process was lost.
+        _LostConnectionError: A process was lost.
+        RuntimeError: Memory ran out here.
     """
     try:
         yield
     except RuntimeError as error:
-        raise ResourceError(f"the connection to another process was lost: {error}") from error
+        if out_of_memory(error):
+            raise
+        traceback.clear_frames(error.__traceback__)  # they would keep the other connections open
+        raise _LostConnectionError(f"the connection to another process was lost: {error}") from error

@@ -14,6 +14,7 @@ from speu_cli import (
     FisherResult,
     InspectResult,
     MaskResult,
+    MergeResult,
     Runtime,
     TrainResult,
     UnlearnResult,
@@ -31,6 +32,16 @@ NOT_MET = GateResult("testing_accuracy>=0.95", False, 0.9, "0.9 is not >= 0.95")
 
 RESULTS = {
     "fisher": FisherResult(**vars(fakes.FisherResult())),
+    "merge": MergeResult(
+        output=Path("f"),
+        sha256="ab",
+        shards=8,
+        examples=1200,
+        used=300,
+        holdout_examples=100,
+        unseen_loss=0.5,
+        bytes=4200,
+    ),
     "mask": MaskResult(
         output=Path("m"),
         sha256="ab",
@@ -191,6 +202,20 @@ def test_fisher_finds_the_size_of_batches_where_it_is_asked_to(recorder):
     assert kwargs["collection"] == CollectionChoice(only="mask")
 
 
+def test_merge(recorder):
+    run("merge", "a", "b", "-o", "f")
+    run("merge", "a", "-o", "f", "--force")
+    [(name, args, kwargs), (_, _, forced)] = recorder.calls
+    assert (name, args) == ("merge", ([Path("a"), Path("b")], Path("f")))
+    assert kwargs.keys() == {"force", "progress"}
+    assert (kwargs["force"], forced["force"]) == (False, True)
+
+
+def test_merge_of_nothing_is_refused_before_the_stage(recorder):
+    assert CliRunner().invoke(app, ["merge", "-o", "f"]).exit_code == 2
+    assert recorder.calls == []
+
+
 def test_mask_by_default(recorder):
     run("mask", "model", "--fisher", "f", "-o", "m")
     name, args, kwargs, _ = the_call(recorder)
@@ -348,6 +373,7 @@ def test_environment_stands_in_for_options_and_yields_to_them(recorder):
 
 COMMAND_LINES = {
     "fisher": ["fisher", "model", "--data", "d", "-o", "f"],
+    "merge": ["merge", "a", "b", "-o", "f"],
     "mask": ["mask", "model", "--fisher", "f", "-o", "m"],
     "unlearn": [*UNLEARN, "-o", "new"],
     "evaluate": ["eval", "model", "--data", "d", "--forget", "i", "--test", "t"],
@@ -379,6 +405,13 @@ def test_fisher_without_holdout_says_what_that_means(recorder):
     assert "300 of 1,200 (25 %)" in result.stdout
     assert "--target-loss" in result.stderr
     assert run(*COMMAND_LINES["fisher"], "-q").stderr == ""
+
+
+def test_text_of_merge(recorder):
+    lines = run(*COMMAND_LINES["merge"]).stdout.splitlines()
+    assert "shards             8" in lines
+    assert "examples           300 of 1,200 (25 %)" in lines
+    assert "held-out loss      0.5" in lines
 
 
 def test_text_of_mask(recorder):

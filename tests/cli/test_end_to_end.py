@@ -95,6 +95,18 @@ def test_fisher(statistics):
     assert (statistics["examples"], statistics["holdout_examples"]) == (ROWS, 30)
 
 
+def test_shards_computed_apart_are_merged(home, statistics):
+    data = ["--data", "train.jsonl", "--holdout", "dev.jsonl"]
+    for index in (1, 2):
+        result_of(
+            speu(home, "fisher", "model", *data, "--shard", f"{index}/2", "-o", f"shard-{index}", "--json")
+        )
+    merged = result_of(speu(home, "merge", "shard-2", "shard-1", "-o", "merged", "--json"))
+    assert (merged["shards"], merged["examples"], merged["used"]) == (2, ROWS, ROWS)
+    assert merged["unseen_loss"] == pytest.approx(statistics["unseen_loss"])
+    assert merged["bytes"] == statistics["bytes"]
+
+
 def test_mask_with_a_picture(home, statistics):
     inputs = ["--fisher", "fisher.safetensors", "--data", "train.jsonl", "--forget", "ids.txt"]
     output = ["-o", "mask.safetensors", "--picture", "mask.png"]

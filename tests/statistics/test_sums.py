@@ -102,7 +102,7 @@ def test_a_union_is_in_double_precision() -> None:
 def test_a_union_is_of_one_model(other: dict[str, torch.Tensor]) -> None:
     union = DisjointUnion()
     union.add(Statistics(1, {"w": torch.zeros(3)}, {}, {}, {}))
-    with pytest.raises(ValueError, match="'fisher' of [vw] is missing, unknown or misshapen"):
+    with pytest.raises(ValueError, match=r"'fisher' of [vw] is missing, unknown or misshapen"):
         union.add(Statistics(1, other, {}, {}, {}))
 
 

@@ -93,7 +93,7 @@ def spread(model: PreTrainedModel) -> None:
 
 def _blocks(module: nn.Module, whole: set[str]) -> Iterator[nn.Module]:
     """The parts that accelerate leaves on one device."""
-    if type(module).__name__ in whole or type(module).__name__ == "Embeddings" or not list(module.children()):
+    if type(module).__name__ in whole or not list(module.children()):
         yield module
     else:
         for child in module.children():

@@ -35,8 +35,8 @@ from speu_cli.statistics.sums import Statistics
 # For processes that are slower than others, and for those that hang: one that has ended is noticed at once.
 PATIENCE = timedelta(hours=12)
 STARTING = timedelta(minutes=10)
-# Seconds in which those that are alive say so, when a connection is lost.
-LAST_WORDS = 10.0
+# Seconds in which those that are alive say so, when a connection is lost. Who has the store stays for longer.
+LAST_WORDS, LAST_WORDS_AT_STORE = 5.0, 10.0
 # A note on exceptions of which another process tells.
 TOLD = "another process tells of it"
 
@@ -196,12 +196,17 @@ class Group:
 
     def stay_with_store(self) -> None:
         """Let the others read what is in the store, where it goes with this process."""
-        if self.main and self.size > 1 and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        if self._has_store:
             self._hear(self._others())
+
+    @property
+    def _has_store(self) -> bool:
+        """Whether the store ends with this process: torchrun's does not."""
+        return self.main and os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
 
     def _hear(self, others: list[int]) -> None:
         """Wait until others have left word, as all do that are alive, soon after a connection was lost."""
-        deadline = time.monotonic() + LAST_WORDS
+        deadline = time.monotonic() + (LAST_WORDS_AT_STORE if self._has_store else LAST_WORDS)
         while self._silent(others) and time.monotonic() < deadline:
             time.sleep(0.05)
 

@@ -60,7 +60,7 @@ class RunningSums:
 
     def add_mask_gradients(self, group: UnitGroup, gradients: Tensor, keys: Tensor) -> None:
         """Add a batch's mask gradients ``[n, units]`` of examples with these keys."""
-        gradients = gradients.to(self._mask_gradient[group.key].small)  # its type, and its device
+        gradients = gradients.to(self._mask_gradient[group.key].small.dtype)
         summed = gradients.sum(0)
         if group.key in self._rows:
             # All is computed before any of it is added: memory may run out in between.

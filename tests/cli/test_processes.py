@@ -154,6 +154,21 @@ def test_debug_shows_the_traceback(monkeypatch):
     assert "this is a bug" in process.stderr
 
 
+@pytest.mark.parametrize(("rank", "lines"), [(0, 2), (1, 0)])
+def test_of_a_group_the_first_process_tells_what_all_were_given(rank, lines):
+    process = speu("fisher", "model", "--sparsity", "1", WORLD_SIZE="2", RANK=str(rank))
+    assert (process.returncode, process.stdout) == (2, "")
+    assert len(process.stderr.splitlines()) == lines
+
+
+@pytest.mark.parametrize(("rank", "shown"), [(0, True), (1, False)])
+def test_of_a_group_the_first_process_shows_progress(rank, shown):
+    process = speu(*FISHER, "--verbose", stage="noise", WORLD_SIZE="2", RANK=str(rank))
+    assert process.returncode == 0
+    for what in ("chatter of the stage", "peak memory"):
+        assert (what in process.stderr) == shown
+
+
 def test_json_is_one_object_whatever_a_stage_prints():
     process = speu(*FISHER, "--json", stage="noise")
     assert process.returncode == 0

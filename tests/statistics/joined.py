@@ -115,7 +115,7 @@ def write(group: Group, folder: Path, count: int, progress: Silent) -> None:
 
 
 if __name__ == "__main__":
-    parallel.LAST_WORDS = 3.0
+    parallel.LAST_WORDS, parallel.LAST_WORDS_AT_STORE = 2.0, 6.0
     try:
         main(Path(sys.argv[1]), int(sys.argv[2]), *sys.argv[3:])
     except SpeuError as error:

@@ -72,12 +72,13 @@ def _moved(func: Callable[..., Tensor], tensor: Tensor, *args: Any, **kwargs: An
 
 
 def _common_place(func: Callable[..., Any], leaves: list[Any]) -> torch.device:
-    """Where a function's tensors are; some may be on the processor all the same, as those of one number."""
+    """Where a function's tensors are; numbers and places to look up may be on the processor all the same."""
     tensors = [one for one in leaves if isinstance(one, Tensor)]
-    indexing = {Tensor.__getitem__, Tensor.__setitem__, Tensor.copy_}
-    if func in indexing:
+    if func is Tensor.copy_:
         return place_of(tensors[0])
     places = {place_of(one) for one in tensors if one.ndim or place_of(one) != CPU}
+    if func in {Tensor.__getitem__, Tensor.__setitem__}:
+        places = {place_of(tensors[0])} | places - {CPU}
     if len(places) > 1:
         raise RuntimeError(f"{func.__name__}: got tensors on {sorted(map(str, places))}, expected one device")
     return places.pop() if places else CPU

@@ -54,5 +54,7 @@ def postponed() -> Iterator[Interruption]:
         yield interruption
     finally:
         for number, handler in before.items():
-            signal.signal(number, handler)
+            # One that has acted may have set what comes after it.
+            if signal.getsignal(number) == interruption.note:
+                signal.signal(number, handler)
     interruption.act()

@@ -28,8 +28,10 @@ def find_batch_tokens(add: Callable[[Batch], bool], lengths: Sequence[int], devi
     Returns:
         Tokens in a batch, padding included.
     """
-    best, rate, tokens = FIRST, 0.0, FIRST
-    while lengths and tokens <= max(sum(lengths), FIRST):
+    # Below the longest, twice the size is the same batch, of one example.
+    first = max(FIRST, *lengths) if lengths else FIRST
+    best, rate, tokens = first, 0.0, first
+    while lengths and tokens <= max(sum(lengths), first):
         used = psutil.Process().memory_info().rss
         batch = next(Schedule(lengths, tokens))
         if not add(batch):

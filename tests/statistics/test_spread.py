@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from elsewhere import CPU, FIRST, SECOND, Elsewhere, place_of, spread
 from laws import Case, largest_difference, make_case
 from speu_cli import fisher
 from speu_cli.stages.runtime import Runtime
 from speu_cli.statistics.collector import Collected, Keeper, collect
+from speu_cli.statistics.rules.registry import RULES
 from speu_cli.statistics.wanted import Wanted, wanted_parameters
 from tiny import tiny_checkpoint, tiny_rows, write_rows
 
@@ -48,8 +49,12 @@ def collected(case: Case, keeper: Keeper | None = None) -> Collected:
     )
 
 
-@pytest.mark.parametrize("family", ["bert", "llama"])
-def test_layers_on_two_devices_give_the_statistics_of_one(family: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("family", "without_rule"), [("bert", False), ("bert", True), ("llama", False)])
+def test_layers_on_two_devices_give_the_statistics_of_one(
+    family: str, without_rule: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if without_rule:
+        monkeypatch.delitem(RULES, f"{nn.LayerNorm.__module__}.LayerNorm")
     case = make_case(tmp_path, family, count=7)
     expected = collected(case)
     with Elsewhere():
@@ -85,7 +90,5 @@ def test_spread_over_what_is_there_gives_the_file_of_the_processor(tmp_path: Pat
     model = tiny_checkpoint(tmp_path / "model")
     data = str(write_rows(tmp_path / "rows.jsonl", tiny_rows(9, pairs=True)))
     for device in ("cpu", "auto"):
-        assert (
-            fisher(model, data, tmp_path / device, holdout=data, runtime=Runtime(device=device)) is not None
-        )
+        fisher(model, data, tmp_path / device, holdout=data, runtime=Runtime(device=device))
     assert (tmp_path / "auto").read_bytes() == (tmp_path / "cpu").read_bytes()

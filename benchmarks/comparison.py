@@ -1,6 +1,6 @@
 """All methods on one subject: time in turn, memory each in a process of its own, and whether F agrees."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from importlib.util import find_spec
 from typing import Any
@@ -49,7 +49,7 @@ def compare(choice: Choice, names: Sequence[str], rounds: int) -> dict[str, Any]
             "seconds": [of_round[name] for of_round in times],
             "ratio_to_plain": {clock: spread(_ratios(times, name, clock)) for clock in ("wall", "cpu")},
             "peak_memory_bytes": peaks[name],
-            "difference_of_fisher": _difference(fishers, name),
+            "difference_of_fisher": _difference(fishers, name, methods[name].share),
         }
         for name in methods
     }
@@ -132,7 +132,9 @@ def _ratios(times: Sequence[Round], name: str, clock: str) -> list[float]:
     return [steady(of_round[name]) / steady(of_round[Plain.name]) for of_round in times]
 
 
-def _difference(fishers: Mapping[str, Fisher | None], name: str) -> float | None:
+def _difference(
+    fishers: Mapping[str, Fisher | None], name: str, share: Callable[[Fisher], Fisher]
+) -> float | None:
     """Largest difference from the loop's F over all tensors, each relative to its largest entry.
 
     A key's bias has no gradient (softmax does not see what is added to all scores), so that its F is the
@@ -144,13 +146,14 @@ def _difference(fishers: Mapping[str, Fisher | None], name: str) -> float | None
     Raises:
         ValueError: The parameters are not the same.
     """
-    expected, found = fishers.get(Loop.name), fishers[name]
-    if expected is None or found is None or name == Loop.name:
+    whole, found = fishers.get(Loop.name), fishers[name]
+    if whole is None or found is None or name == Loop.name:
         return None
+    expected = share(whole)
     if expected.keys() != found.keys():
         raise ValueError(f"{name} gives other parameters: {sorted(expected.keys() ^ found.keys())[:3]}")
     # Of tensors, not of numbers: the largest of some that are not a number is not a number.
-    rounding = ROUNDING**2 * torch.stack([tensor.max() for tensor in expected.values()]).max()
+    rounding = ROUNDING**2 * torch.stack([tensor.max() for tensor in whole.values()]).max()
     differences = [
         (found[key] - expected[key]).abs().max() / expected[key].max()
         for key in expected

@@ -34,5 +34,6 @@ def _cells(figures: Mapping[str, Any]) -> list[str]:
 _CAPTION = (
     "Time: median of the rounds, without what is done once a run. Memory: above the loaded model. F: against "
     "the loop's, relative to a tensor's largest entry. plain: gradients of all weights. speu: g, u and B "
-    "beside F. kronfluence: its strategy 'diagonal' with the data's labels, not sampled ones, and no files."
+    "beside F; with --mask F and g of a tenth of the units, drawn at random. kronfluence: its strategy "
+    "'diagonal' with the data's labels, not sampled ones, and no files."
 )

@@ -6,8 +6,10 @@ from peers.loop import Loop
 from peers.opacus_samples import OpacusSamples
 from peers.plain import Plain
 from peers.speu import Speu
+from peers.speu_masked import SpeuMasked
 from peers.vmap import VmapOfGrad
 
 METHODS: dict[str, type[Method]] = {
-    method.name: method for method in (Plain, Speu, Loop, VmapOfGrad, OpacusSamples, KronfluenceDiagonal)
+    method.name: method
+    for method in (Plain, Speu, SpeuMasked, Loop, VmapOfGrad, OpacusSamples, KronfluenceDiagonal)
 }

@@ -33,3 +33,14 @@ class Method(ABC):
         Returns:
             The sum of squares, not divided by the number of examples; nothing where the method makes none.
         """
+
+    def share(self, fisher: Fisher) -> Fisher:
+        """What of the whole F this method gives.
+
+        Args:
+            fisher: F of all parameters that units own a part of.
+
+        Returns:
+            F in the form that :meth:`run` gives: by default the whole.
+        """
+        return fisher

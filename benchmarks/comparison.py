@@ -5,7 +5,7 @@ from functools import partial
 from importlib.util import find_spec
 from typing import Any
 
-import torch
+from agreement import TOLERANCE, largest_difference, noise_of
 from clock import Seconds, spread, timed
 from fresh import PeakMemory, in_fresh_process
 from peers import METHODS
@@ -16,8 +16,6 @@ from subjects import Choice, Fisher
 
 from speu_cli.tasks.encoding import Encoded
 
-TOLERANCE = 1e-4
-ROUNDING = 8 * torch.finfo(torch.float32).eps  # of a gradient, relative to the model's largest
 Round = dict[str, dict[str, Seconds]]
 
 
@@ -135,28 +133,8 @@ def _ratios(times: Sequence[Round], name: str, clock: str) -> list[float]:
 def _difference(
     fishers: Mapping[str, Fisher | None], name: str, share: Callable[[Fisher], Fisher]
 ) -> float | None:
-    """Largest difference from the loop's F over all tensors, each relative to its largest entry.
-
-    A key's bias has no gradient (softmax does not see what is added to all scores), so that its F is the
-    square of rounding errors, and only has to be so with both.
-
-    Returns:
-        The difference; none where there is nothing to compare.
-
-    Raises:
-        ValueError: The parameters are not the same.
-    """
+    """How far F is from that of the loop; none where there is nothing to compare."""
     whole, found = fishers.get(Loop.name), fishers[name]
     if whole is None or found is None or name == Loop.name:
         return None
-    expected = share(whole)
-    if expected.keys() != found.keys():
-        raise ValueError(f"{name} gives other parameters: {sorted(expected.keys() ^ found.keys())[:3]}")
-    # Of tensors, not of numbers: the largest of some that are not a number is not a number.
-    rounding = ROUNDING**2 * torch.stack([tensor.max() for tensor in whole.values()]).max()
-    differences = [
-        (found[key] - expected[key]).abs().max() / expected[key].max()
-        for key in expected
-        if not torch.maximum(expected[key].max(), found[key].max()) <= rounding
-    ]
-    return float(torch.stack(differences).max())
+    return largest_difference(share(whole), found, noise_of(whole))

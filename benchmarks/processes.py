@@ -16,11 +16,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from agreement import TOLERANCE, largest_difference, noise_of
 from clock import spread
 from figures import report
-from safetensors.torch import load_file
-
-TOLERANCE = 1e-5  # relative to a tensor's largest entry
+from safetensors import safe_open
+from subjects import Fisher
 
 
 def main() -> None:
@@ -49,12 +49,18 @@ def pair(model: str, data: str, cores: Sequence[int]) -> tuple[dict[str, Any], d
         run = ["-m", "speu_cli", "fisher", model, "--data", data, "--json", "-o"]
         spread_out = ["-m", "torch.distributed.run", "--nproc-per-node", str(len(cores)), *run, str(many)]
         results = timed_pass([*run, str(one)], cores[:1]), timed_pass(spread_out, cores)
-        expected, found = load_file(one), load_file(many)
-    for name, tensor in expected.items():
-        scale = tensor.abs().max()
-        if name.startswith("fisher/") and not (found[name] - tensor).abs().max() <= TOLERANCE * scale:
-            sys.exit(f"{name} differs by more than {TOLERANCE:.0e} of its largest entry")
+        expected, found = fisher_of(one), fisher_of(many)
+    if not (difference := largest_difference(expected, found, noise_of(expected))) <= TOLERANCE:
+        sys.exit(
+            f"F is off by {difference:.1e} of a tensor's largest entry, expected at most {TOLERANCE:.0e}"
+        )
     return results
+
+
+def fisher_of(statistics: Path) -> Fisher:
+    """F by parameter, of a statistics file."""
+    with safe_open(statistics, framework="pt") as file:
+        return {name: file.get_tensor(name) for name in file.keys() if name.startswith("fisher/")}
 
 
 def timed_pass(arguments: Sequence[str], cores: Sequence[int]) -> dict[str, Any]:

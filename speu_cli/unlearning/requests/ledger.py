@@ -1,0 +1,206 @@
+"""The ledger: what was done, one line of JSON an entry, each chained to the one before by its hash.
+
+It only grows. An entry counts once its line is whole, with the line break: what a killed run left behind the
+last line break never happened, and goes when the next entry is appended.
+"""
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from io import FileIO
+from pathlib import Path
+from typing import Any
+
+from speu_cli.artifacts.digest import canonical_json, hash_text
+from speu_cli.errors import ArtifactError, InputError
+
+FORMAT_VERSION = 1
+NOTHING_BEFORE = "0" * 64
+MAX_LINE = 256 * 2**20
+OWN_FIELDS = {"format", "version", "number", "previous", "sha256"}
+
+Record = Mapping[str, Any]
+
+
+class BrokenLedgerError(ArtifactError):
+    """The ledger is not what was written."""
+
+    def __init__(self, path: Path, line: int, why: str) -> None:
+        super().__init__(
+            f"{path}, line {line}: {why}", hint="restore it from a copy: what it says can no longer be proven"
+        )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One line of the ledger.
+
+    Attributes:
+        number: From 0.
+        previous: Hash of the entry before; zeros for the first.
+        record: What was done, as JSON values.
+        sha256: Hash of all this.
+    """
+
+    number: int
+    previous: str
+    record: Record
+    sha256: str
+
+    def line(self) -> bytes:
+        """The line that stands for it, line break included."""
+        fields = _full(self.number, self.previous, self.record) | {"sha256": self.sha256}
+        return f"{canonical_json(fields)}\n".encode()
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """A verified ledger.
+
+    Attributes:
+        path: Its file.
+        entries: In order.
+        end: Bytes of whole lines.
+        torn: Bytes behind them, of an entry that was never completed.
+    """
+
+    path: Path
+    entries: Sequence[Entry]
+    end: int
+    torn: int
+
+    @property
+    def head(self) -> str:
+        """Hash of the last entry, which stands for all of them."""
+        return self.entries[-1].sha256 if self.entries else NOTHING_BEFORE
+
+    def append(self, record: Record) -> "Ledger":
+        """Append an entry, and flush it to the disk; on failure the file is as it was.
+
+        Args:
+            record: JSON values, without the fields that chain entries.
+
+        Returns:
+            The ledger with the entry.
+
+        Raises:
+            ValueError: The record has a field of the chain's, or is too long.
+        """
+        if reserved := OWN_FIELDS & record.keys():
+            raise ValueError(f"the chain's own fields: {sorted(reserved)}")
+        number = len(self.entries)
+        text = canonical_json(record)
+        entry = Entry(number, self.head, json.loads(text), _hash(number, self.head, record))
+        line = entry.line()
+        if len(line) > MAX_LINE:
+            raise ValueError(f"an entry of {len(line)} bytes, expected at most {MAX_LINE}")
+        with self.path.open("r+b", buffering=0) as file:
+            _append(file, self.end, line)
+        return Ledger(self.path, [*self.entries, entry], self.end + len(line), 0)
+
+
+def create_ledger(path: Path) -> Ledger:
+    """Make an empty ledger in a folder that is not yet in use.
+
+    Args:
+        path: File to make.
+
+    Returns:
+        The ledger.
+    """
+    with path.open("xb") as file:
+        os.fsync(file.fileno())
+    return Ledger(path, [], 0, 0)
+
+
+def read_ledger(path: Path) -> Ledger:
+    """Read a ledger and verify its chain.
+
+    Args:
+        path: Its file.
+
+    Returns:
+        The ledger.
+
+    Raises:
+        InputError: There is no such file.
+        BrokenLedgerError: An entry is not what was written, or not in its place.
+    """
+    if not path.is_file():
+        raise InputError(f"no ledger {path}")
+    entries: list[Entry] = []
+    previous, end = NOTHING_BEFORE, 0
+    with path.open("rb") as file:
+        while line := file.readline(MAX_LINE + 1):
+            if len(line) > MAX_LINE:
+                raise BrokenLedgerError(path, len(entries) + 1, f"longer than {MAX_LINE} bytes")
+            if not line.endswith(b"\n"):
+                return Ledger(path, entries, end, len(line))
+            entry = _parse(path, len(entries), previous, line)
+            entries.append(entry)
+            previous, end = entry.sha256, end + len(line)
+    return Ledger(path, entries, end, 0)
+
+
+def _append(file: FileIO, end: int, line: bytes) -> None:
+    """Write a line where the whole lines end; take it back if that fails."""
+    file.truncate(end)
+    file.seek(end)
+    try:
+        left = memoryview(line)
+        while left:
+            left = left[file.write(left) :]
+        os.fsync(file.fileno())
+    except OSError:
+        file.truncate(end)
+        raise
+
+
+def _parse(path: Path, number: int, previous: str, line: bytes) -> Entry:
+    """One line, verified against the one before.
+
+    Args:
+        path: For messages.
+        number: That the entry must have.
+        previous: Hash of the entry before.
+        line: With its line break.
+
+    Returns:
+        The entry.
+
+    Raises:
+        ArtifactError: It is of another version.
+        BrokenLedgerError: It is not what was written, or not in its place.
+    """
+    try:
+        fields = json.loads(line)
+        entry = Entry(number, previous, _without_chain(fields), fields["sha256"])
+        # Byte for byte: the same values in another spelling were not written by speu.
+        intact = entry.sha256 == _hash(number, previous, entry.record) and entry.line() == line
+        version, follows = str(fields["version"])[:20], str(fields["previous"])[:12]
+    except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
+        raise BrokenLedgerError(path, number + 1, f"not an entry ({type(error).__name__})") from error
+    if intact:
+        return entry
+    if version != str(FORMAT_VERSION):
+        raise ArtifactError(
+            f"{path}, line {number + 1}: version {version}, this speu reads version {FORMAT_VERSION}",
+            hint="use the speu that wrote it",
+        )
+    if follows != previous[:12]:
+        raise BrokenLedgerError(path, number + 1, f"follows {follows}, expected {previous[:12]}")
+    raise BrokenLedgerError(path, number + 1, "does not match its hash: it was changed")
+
+
+def _without_chain(fields: Record) -> dict[str, Any]:
+    return {key: value for key, value in fields.items() if key not in OWN_FIELDS}
+
+
+def _full(number: int, previous: str, record: Record) -> dict[str, Any]:
+    chain = {"format": "speu-ledger", "version": FORMAT_VERSION, "number": number, "previous": previous}
+    return chain | dict(record)
+
+
+def _hash(number: int, previous: str, record: Record) -> str:
+    return hash_text(canonical_json(_full(number, previous, record)))

@@ -9,7 +9,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -112,12 +112,13 @@ def atomic_file(target: Path, *, force: bool = False) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
+def atomic_folder(target: Path, *, force: bool = False, private: Container[str] = ()) -> Iterator[Path]:
     """Give a temporary folder to fill; on success it becomes ``target``.
 
     Args:
         target: Folder to write.
         force: Replace an existing folder, as a whole.
+        private: Names of files that keep the permissions they are made with; others get those of the umask.
 
     Yields:
         An empty folder beside the target.
@@ -133,7 +134,7 @@ def atomic_folder(target: Path, *, force: bool = False) -> Iterator[Path]:
             for lock in temporary.glob(_lock_of("*")):  # of files that were written in it
                 lock.unlink()
             for path in sorted(temporary.rglob("*")):
-                if path.is_file():
+                if path.is_file() and path.name not in private:
                     os.chmod(path, _new_file_mode())
                 _flush(path)
             _flush(temporary)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.data.columns import DataChoice
@@ -23,6 +24,8 @@ from speu_cli.statistics.wanted import Part, Wanted
 from speu_cli.tasks.encoding import Encoded
 from speu_cli.tasks.outcomes import Outcomes
 from speu_cli.unlearning.forget_examples import ForgetExamples, enter_step
+
+Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
@@ -161,8 +164,51 @@ def open_request(
     encoded = session.encode(forgotten)
     before = session.outcomes(encoded, "forget losses")
     enters = enter_step(before.losses, forget_examples, unseen_loss)
-    counted = file.used[training.positions(forgotten.ids)]
-    # Disjoint parts of D_f: sums add up, so each example is read once, and what is empty is not made.
+    sums = sums_of_forgotten(session, encoded, wanted, enters, file.used[training.positions(forgotten.ids)])
+    left = _needed(file.statistics, wanted) - sums.counted
+    if not left.count:
+        raise InputError(
+            "the statistics sum over forget examples only, nothing remains", hint="use more examples"
+        )
+    ids = sorted(forgotten.ids)
+    return Request(
+        encoded=encoded,
+        before=before,
+        in_step=sums.in_step,
+        remaining=left.scaled_to(len(remaining)),
+        forget_record={"count": len(ids), "ids_sha256": hash_text(canonical_json(ids))},
+    )
+
+
+@dataclass(frozen=True)
+class ForgetSums:
+    """Statistics of a forget set.
+
+    Attributes:
+        in_step: Of the examples whose gradients enter the step.
+        counted: Of those in the training set's statistics.
+    """
+
+    in_step: Statistics
+    counted: Statistics
+
+
+def sums_of_forgotten(
+    session: Session, encoded: Encoded, wanted: Wanted, enters: Flags, counted: Flags
+) -> ForgetSums:
+    """Compute the statistics of a forget set (lines 7–11 of Algorithm 1), each example once.
+
+    Args:
+        session: The model.
+        encoded: The forget set.
+        wanted: Which statistics.
+        enters: Whose gradients enter the step, bool ``[n_f]``.
+        counted: Who is in the training set's statistics, bool ``[n_f]``.
+
+    Returns:
+        The sums.
+    """
+    # Disjoint parts of D_f: sums add up, and what is empty is not made.
     parts = {
         (step, used): _statistics(session, encoded.select(members.tolist()), wanted)
         for step in (True, False)
@@ -173,18 +219,9 @@ def open_request(
     def sum_of(chosen: list[Statistics]) -> Statistics:
         return reduce(add, chosen) if chosen else _statistics(session, encoded.select([]), wanted)
 
-    left = _needed(file.statistics, wanted) - sum_of([part for (_, used), part in parts.items() if used])
-    if not left.count:
-        raise InputError(
-            "the statistics sum over forget examples only, nothing remains", hint="use more examples"
-        )
-    ids = sorted(forgotten.ids)
-    return Request(
-        encoded=encoded,
-        before=before,
+    return ForgetSums(
         in_step=sum_of([part for (step, _), part in parts.items() if step]),
-        remaining=left.scaled_to(len(remaining)),
-        forget_record={"count": len(ids), "ids_sha256": hash_text(canonical_json(ids))},
+        counted=sum_of([part for (_, used), part in parts.items() if used]),
     )
 
 

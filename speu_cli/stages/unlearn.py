@@ -33,16 +33,15 @@ from speu_cli.stages.request import (
 )
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session
+from speu_cli.stages.step import settle_rate
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.statistics.wanted import Part, Wanted, wanted_slices
 from speu_cli.unlearning.forget_examples import ForgetExamples
-from speu_cli.unlearning.rate import Rate, check_step, find_rate
-from speu_cli.unlearning.second_order import Direction, second_order_direction
+from speu_cli.unlearning.rate import Rate
+from speu_cli.unlearning.second_order import second_order_direction
 from speu_cli.unlearning.settings import StepSettings
 
 Method = Literal["spe-so", "so"]
-# η·n_r is of this order on real data when λ is a tenth of the mean curvature.
-FIRST_RATE_TIMES_REMAINING = 1e-3
 
 
 @dataclass(frozen=True)
@@ -169,7 +168,7 @@ def unlearn(
     )
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
     direction = second_order_direction(request.in_step, request.remaining, chosen.mask, damping=damping)
-    found = _find_rate(session, request, direction, settings)
+    found = settle_rate(session, request.encoded, request.remaining.count, direction, settings)
     direction.apply(session.checkpoint.model, found.value)
     seconds = time.perf_counter() - started
 
@@ -237,24 +236,6 @@ def _wanted(session: Session, file: StatisticsFile, given: ChosenMask | None) ->
     if given is not None and file.collected.mask is not None:
         parameters = wanted_slices(given.mask)
     return wanted_of(file, parameters, mask_statistics=given is None)
-
-
-def _find_rate(session: Session, request: Request, direction: Direction, settings: StepSettings) -> Rate:
-    """The rate asked for, if it leaves the model whole, or the one that meets the target."""
-    model = session.checkpoint.model
-
-    def loss_at(rate: float) -> float:
-        with direction.applied(model, rate):
-            return float(session.outcomes(request.encoded, f"trying rate {rate:.3g}").losses.mean())
-
-    if settings.rate is not None:
-        loss = loss_at(settings.rate)
-        check_step(loss, settings.target_loss, settings.max_overshoot)
-        return Rate(settings.rate, loss, ((settings.rate, loss),))
-    if settings.target_loss is None:
-        raise InputError("--rate auto needs a target loss")
-    start = FIRST_RATE_TIMES_REMAINING / request.remaining.count
-    return find_rate(loss_at, settings.target_loss, start=start, max_overshoot=settings.max_overshoot)
 
 
 def _record(

@@ -78,7 +78,7 @@ def encode(
     """Tokenize examples and check their labels.
 
     Args:
-        examples: At least one.
+        examples: They, in order; may be none.
         tokenizer: The model's tokenizer.
         task: Gives the labels.
         model: Its configuration says which labels there are, its ``forward`` which inputs it takes.
@@ -107,7 +107,7 @@ def encode(
         )
         rows += [{name: encoding[name][i] for name in names & encoding.keys()} for i in range(len(chunk))]
     keys = torch.from_numpy(examples.row_hashes())
-    return Encoded(rows, labels, _padding(tokenizer, rows[0]), examples.ids, keys)
+    return Encoded(rows, labels, _padding(tokenizer, rows[0] if rows else {}), examples.ids, keys)
 
 
 def _padding(tokenizer: PreTrainedTokenizerBase, row: dict[str, list[int]]) -> dict[str, int]:

@@ -1,0 +1,1 @@
+"""The stages of ``speu requests``, and of ``speu unlearn --state``."""

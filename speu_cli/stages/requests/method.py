@@ -1,0 +1,61 @@
+"""How the requests of a state are served: settled once, for all of them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from speu_cli.errors import ArtifactError, InputError
+from speu_cli.masks.localization import MaskSettings
+from speu_cli.unlearning.settings import StepSettings
+
+Method = Literal["spe-so", "so"]
+
+
+@dataclass(frozen=True)
+class StateMethod:
+    """Method, mask and step.
+
+    Attributes:
+        name: ``spe-so``, or ``so`` with a mask of ones (Eq. 2).
+        mask: How units are chosen; unused with ``so``.
+        step: How steps are made.
+
+    Raises:
+        InputError: There is no such method.
+    """
+
+    name: Method
+    mask: MaskSettings
+    step: StepSettings
+
+    def __post_init__(self) -> None:
+        if self.name not in get_args(Method):
+            raise InputError(f"no method '{self.name}', expected one of {', '.join(get_args(Method))}")
+
+    def with_rate(self, rate: float | None) -> StepSettings:
+        """The step, with a rate of its own if one is given."""
+        return self.step if rate is None else replace(self.step, rate=rate)
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self)
+
+
+def method_of(record: Mapping[str, Any], source: Path) -> StateMethod:
+    """Read the method of a state.
+
+    Args:
+        record: From its settings.
+        source: Where they were read from.
+
+    Returns:
+        The method.
+
+    Raises:
+        ArtifactError: It is not one that this speu knows.
+    """
+    try:
+        return StateMethod(record["name"], MaskSettings(**record["mask"]), StepSettings(**record["step"]))
+    except (KeyError, TypeError, InputError) as error:
+        raise ArtifactError(f"{source} holds a method that this speu does not know: {error}") from error

@@ -1,0 +1,89 @@
+"""``speu requests verify``: is everything as the ledger says."""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from speu_cli.artifacts.format import read_artifact
+from speu_cli.checkpoints.identity import ModelIdentity
+from speu_cli.checkpoints.load import load_checkpoint
+from speu_cli.errors import ArtifactError, SpeuError
+from speu_cli.masks.files import KIND as MASK
+from speu_cli.stages.requests.start import MASK_NAME
+from speu_cli.statistics.files import KIND as STATISTICS
+from speu_cli.unlearning.requests.forgotten import KIND as FORGOTTEN
+from speu_cli.unlearning.requests.state import State, open_state
+
+
+@dataclass(frozen=True)
+class VerifyResult:
+    """What was found.
+
+    Attributes:
+        state: Its folder.
+        entries: In the ledger, whose chain is whole.
+        head: Hash of the last one.
+        checked: What is as the ledger says.
+        gone: Models of requests that are not where they were written.
+        wrong: A line for each that is something else.
+    """
+
+    state: Path
+    entries: int
+    head: str
+    checked: list[str]
+    gone: list[str]
+    wrong: list[str]
+
+
+def verify(state: Path) -> VerifyResult:
+    """Compute the chain and the hashes of all that the ledger names, and compare.
+
+    Args:
+        state: Folder of the state; that its settings, salt and ledger fit is verified as it is opened.
+
+    Returns:
+        What was found; nothing is written.
+    """
+    with open_state(state) as opened:
+        checked, gone, wrong = [], [], []
+        for name, path, check in _checks(opened):
+            if name.startswith("model of") and not path.exists():
+                gone.append(f"{name}: {path}")
+                continue
+            try:
+                check(path)
+                checked.append(f"{name}: {path}")
+            except SpeuError as error:
+                wrong.append(f"{name}: {error}")
+        return VerifyResult(state, len(opened.ledger.entries), opened.ledger.head, checked, gone, wrong)
+
+
+def _checks(state: State) -> Iterator[tuple[str, Path, Callable[[Path], None]]]:
+    """Name, place and test of everything that the ledger names, but for sums that later ones replaced."""
+    settings, start = state.settings, state.ledger.entries[0].record
+    yield "original model", Path(settings.model), partial(_require_model, settings.identity)
+    yield "statistics", Path(settings.fisher), partial(_require_file, STATISTICS, settings.statistics)
+    if start["mask"] is not None:
+        yield "mask", state.folder / MASK_NAME, partial(_require_file, MASK, start["mask"])
+    for entry in state.requests:
+        record = entry.record
+        place = Path(record["output"])
+        yield f"model of {record['id']}", place, partial(_require_model, record["model_after"])
+    for entry in state.requests[-1:]:
+        path = state.sums(entry.number)
+        yield "sums of the forgotten", path, partial(_require_file, FORGOTTEN, entry.record["sums"])
+
+
+def _require_file(kind: str, digest: str, path: Path) -> None:
+    found = read_artifact(path, kind).digest
+    if found != digest:
+        raise ArtifactError(f"{path} has the sha256 {found[:12]}, the ledger says {digest[:12]}")
+
+
+def _require_model(identity: Mapping[str, str], path: Path) -> None:
+    checkpoint = load_checkpoint(path, device="cpu", dtype=torch.float32)
+    ModelIdentity(**identity).require_same(checkpoint.identity, str(path))

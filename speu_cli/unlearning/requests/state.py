@@ -1,0 +1,213 @@
+"""A state: the folder that requests to one model are served from, one after the other."""
+
+import json
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from filelock import FileLock, Timeout
+
+from speu_cli.artifacts.atomic import atomic_folder
+from speu_cli.artifacts.digest import canonical_json, hash_text
+from speu_cli.errors import ArtifactError, InputError, LockedError
+from speu_cli.unlearning.requests.ledger import Entry, Ledger, create_ledger, read_ledger
+from speu_cli.unlearning.requests.salt import Salt, create_salt, read_salt
+
+FORMAT_VERSION = 1
+SETTINGS, SALT, LEDGER, LOCK = "state.json", "salt", "ledger.jsonl", "state.lock"
+MAX_SETTINGS = 2**20
+
+Mode = Literal["aided", "free"]
+
+
+@dataclass(frozen=True)
+class StateSettings:
+    """What is settled when a state is made, and never changes.
+
+    Attributes:
+        mode: ``aided``: all from the first model (Eq. 12); ``free``: each from the one before (Eq. 11).
+        model: Folder of θ*.
+        identity: Who θ* is, as JSON values.
+        fisher: Its statistics file.
+        statistics: Digest of that.
+        data: The training set.
+        examples: n_D.
+        method: Method, mask and step, as JSON values.
+        salt: Fingerprint of the salt.
+        continues: Head of the ledger that this one follows, after a retraining.
+    """
+
+    mode: Mode
+    model: str
+    identity: Mapping[str, str]
+    fisher: str
+    statistics: str
+    data: str
+    examples: int
+    method: Mapping[str, Any]
+    salt: str
+    continues: str | None
+
+    def __post_init__(self) -> None:
+        if self.mode not in get_args(Mode):
+            raise InputError(f"--mode is {self.mode!r}, expected {' or '.join(get_args(Mode))}")
+
+    def text(self) -> str:
+        """The file that holds them."""
+        fields = {"format": "speu-state", "version": FORMAT_VERSION, **asdict(self)}
+        return json.dumps(fields, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+
+    @property
+    def digest(self) -> str:
+        """Names them in the ledger."""
+        return hash_text(canonical_json(asdict(self)))
+
+
+@dataclass(frozen=True)
+class State:
+    """An open state.
+
+    Attributes:
+        folder: Where it is.
+        settings: What never changes.
+        ledger: What was done.
+        salt: Of the ids in the ledger.
+    """
+
+    folder: Path
+    settings: StateSettings
+    ledger: Ledger
+    salt: Salt
+
+    @cached_property
+    def requests(self) -> list[Entry]:
+        """The served requests, in order."""
+        return [entry for entry in self.ledger.entries if entry.record.get("kind") == "request"]
+
+    @cached_property
+    def forgotten(self) -> frozenset[str]:
+        """Salted hashes of the ids forgotten so far."""
+        return frozenset(one for entry in self.requests for one in entry.record["forget"]["ids"])
+
+    @property
+    def last_model(self) -> Mapping[str, str]:
+        """Who the model after the last request is; θ* before any."""
+        model: Mapping[str, str] = (
+            self.requests[-1].record["model_after"] if self.requests else self.settings.identity
+        )
+        return model
+
+    def sums(self, number: int) -> Path:
+        """The file of the sums over all examples forgotten by the entry with this number."""
+        return self.folder / f"forgotten-{number:06d}.safetensors"
+
+
+@contextmanager
+def new_state(folder: Path) -> Iterator[tuple[Path, Salt]]:
+    """Make a state, as a whole or not at all.
+
+    Args:
+        folder: To be made.
+
+    Yields:
+        The unfinished folder, to be given to :func:`settle`, and the salt in it.
+    """
+    with atomic_folder(folder, private=(SALT,)) as unfinished:
+        yield unfinished, create_salt(unfinished / SALT)
+
+
+def settle(unfinished: Path, settings: StateSettings, mask: str | None) -> None:
+    """Write the settings of a new state, and open its ledger with them.
+
+    Args:
+        unfinished: From :func:`new_state`.
+        settings: What never changes.
+        mask: Digest of the mask that requests start from, if there is one.
+    """
+    (unfinished / SETTINGS).write_text(settings.text(), encoding="utf-8")
+    named = {"settings": settings.digest, "mask": mask, "continues": settings.continues}
+    create_ledger(unfinished / LEDGER).append({"kind": "start", **named, "model": settings.identity})
+
+
+@contextmanager
+def open_state(folder: Path) -> Iterator[State]:
+    """Open a state for one run alone, everything in it verified.
+
+    Args:
+        folder: The state.
+
+    Yields:
+        It.
+
+    Raises:
+        LockedError: Another run holds it.
+    """
+    settings = read_settings(folder)
+    lock = FileLock(folder / LOCK, blocking=False)
+    try:
+        lock.acquire()
+    except Timeout as error:
+        raise LockedError(f"another run is using the state {folder}", hint="wait for it") from error
+    with lock:
+        yield _opened(folder, settings)
+
+
+def read_settings(folder: Path) -> StateSettings:
+    """Read what a state was made with.
+
+    Args:
+        folder: The state.
+
+    Returns:
+        The settings.
+
+    Raises:
+        InputError: There is no state.
+        ArtifactError: They are not readable, or of another version.
+    """
+    path = folder / SETTINGS
+    if not path.is_file():
+        raise InputError(f"{folder} is not a state of requests", hint="make one with 'speu requests init'")
+    try:
+        with path.open("rb") as file:
+            fields = json.loads(file.read(MAX_SETTINGS))
+        kind, version = fields.pop("format"), fields.pop("version")
+    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+        raise ArtifactError(f"{path} is not readable: {error}") from error
+    if kind != "speu-state" or version != FORMAT_VERSION:
+        raise ArtifactError(
+            f"{path} is {kind!r} version {version!r}, this speu reads 'speu-state' version {FORMAT_VERSION}",
+            hint="use the speu that wrote it",
+        )
+    try:
+        return StateSettings(**fields)
+    except TypeError as error:
+        raise ArtifactError(f"{path} is not complete: {error}") from error
+
+
+def _opened(folder: Path, settings: StateSettings) -> State:
+    """Read the rest of a state, and refuse what does not fit together.
+
+    Args:
+        folder: The state.
+        settings: Its settings.
+
+    Returns:
+        The state.
+
+    Raises:
+        ArtifactError: The settings or the salt are not those that the ledger begins with.
+    """
+    ledger, salt = read_ledger(folder / LEDGER), read_salt(folder / SALT)
+    begins = ledger.entries[0].record if ledger.entries else {}
+    if begins.get("settings") != settings.digest:
+        raise ArtifactError(
+            f"{folder / SETTINGS} is not what {LEDGER} begins with: it was changed",
+            hint="restore it from a copy, or make a new state from the retrained model",
+        )
+    if salt.fingerprint != settings.salt:
+        raise ArtifactError(f"{folder / SALT} is not the salt of this state", hint="put back the right one")
+    return State(folder, settings, ledger, salt)

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from speu_cli.cli import eval as eval_command
-from speu_cli.cli import fisher, inspect, mask, merge, train, unlearn
+from speu_cli.cli import fisher, inspect, mask, merge, requests, train, unlearn
 from speu_cli.cli.groups import spread
 from speu_cli.cli.options import PANELS
 from speu_cli.cli.output import Output
@@ -93,7 +93,9 @@ def root(
         typer.echo(ctx.get_help(), err=True)
         raise typer.Exit(2)
     shared = {"json": json, "quiet": quiet, "verbose": verbose}
-    ctx.default_map = {ctx.invoked_subcommand: {name: True for name, given in shared.items() if given}}
+    flags = {name: True for name, given in shared.items() if given}
+    below = {name: flags for name in _OF_REQUESTS} if ctx.invoked_subcommand == "requests" else flags
+    ctx.default_map = {ctx.invoked_subcommand: below}
 
 
 def _print_version(output: Output) -> None:
@@ -109,12 +111,24 @@ def _print_version(output: Output) -> None:
     output.json_object({"speu": __version__, "python": platform.python_version()} | libraries)
 
 
-def _add(name: str, command: Callable[..., None], short_help: str, examples: str) -> None:
+_requests = typer.Typer(
+    name="requests",
+    cls=Group,
+    rich_markup_mode=None,
+    context_settings=_SETTINGS,
+    no_args_is_help=True,
+    help="Requests that keep coming: a state that serves them, and a ledger of what was done.",
+    short_help="Requests that keep coming: their state and their ledger.",
+)
+_OF_REQUESTS = ("init", "list", "show", "verify")
+
+
+def _add(
+    name: str, command: Callable[..., None], short_help: str, examples: str, to: typer.Typer = app
+) -> None:
     """Register a command under a name, with a line for the list of commands and examples for its page."""
     epilog = "\b\nExamples:\n" + examples.strip("\n")
-    register = app.command(
-        name, cls=Command, context_settings=_SETTINGS, short_help=short_help, epilog=epilog
-    )
+    register = to.command(name, cls=Command, context_settings=_SETTINGS, short_help=short_help, epilog=epilog)
     register(spread(command))
 
 
@@ -122,6 +136,11 @@ _add("fisher", fisher.fisher, "Statistics of the training examples, once after t
 _add("merge", merge.merge, "Put the shards of a divided run together.", merge.EXAMPLES)
 _add("mask", mask.mask, "Choose which heads and filters an update may change.", mask.EXAMPLES)
 _add("unlearn", unlearn.unlearn, "Forget examples: a new checkpoint beside the old.", unlearn.EXAMPLES)
+app.add_typer(_requests)
+_add("init", requests.init, "Make a state that requests are served from.", requests.INIT_EXAMPLES, _requests)
+_add("list", requests.list_requests, "List what was served.", requests.LIST_EXAMPLES, _requests)
+_add("show", requests.show_request, "What the ledger says of a request.", requests.SHOW_EXAMPLES, _requests)
+_add("verify", requests.verify, "Verify the ledger and its files.", requests.VERIFY_EXAMPLES, _requests)
 _add("eval", eval_command.evaluate, "Measure what a model still knows.", eval_command.EXAMPLES)
 _add("train", train.train, "Fine-tune a model, also without some of the examples.", train.EXAMPLES)
 _add("inspect", inspect.inspect, "Show what is in a file that speu wrote.", inspect.EXAMPLES)

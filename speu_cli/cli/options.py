@@ -46,6 +46,18 @@ DataOption = Annotated[
 FisherOption = Annotated[
     Path, of_input("--fisher", metavar="FILE", help="Statistics of the training examples, from speu fisher.")
 ]
+# Where a state may stand in for them.
+OptionalModelArgument = Annotated[
+    Path | None,
+    argument(metavar="MODEL", help="Checkpoint folder: config, tokenizer, safetensors weights."),
+]
+OptionalDataOption = Annotated[
+    str | None, of_input("--data", metavar="SOURCE", help="Its training examples, as speu fisher read them.")
+]
+OptionalFisherOption = Annotated[
+    Path | None,
+    of_input("--fisher", metavar="FILE", help="Statistics of the training examples, from speu fisher."),
+]
 ForgetOption = Annotated[
     str,
     of_input(

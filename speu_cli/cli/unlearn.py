@@ -1,20 +1,23 @@
 """``speu unlearn``: forget, and write the new checkpoint beside the old."""
 
+import inspect
+from collections.abc import Mapping
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli import values
 from speu_cli.cli.options import (
     CurvatureOption,
-    DataOption,
     DataOptions,
-    FisherOption,
     ForceOption,
     ForgetExamplesOption,
     ForgetOption,
     KindsOption,
     Method,
-    ModelArgument,
+    OptionalDataOption,
+    OptionalFisherOption,
+    OptionalModelArgument,
     RoundsOption,
     RunOptions,
     ShowOptions,
@@ -25,6 +28,7 @@ from speu_cli.cli.options import (
     of_output,
 )
 from speu_cli.cli.output import Output
+from speu_cli.cli.serving import serve_request
 from speu_cli.cli.wording import as_text, duration, part_of, size
 from speu_cli.errors import InputError
 
@@ -34,15 +38,40 @@ if TYPE_CHECKING:
 EXAMPLES = """
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o unlearned/
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --dry-run
+  speu unlearn --state state/ --forget ids.txt --request-id R-2026-017 -o unlearned/
 """
+
+# What a state settles for all its requests.
+SETTLED = (
+    *("model", "fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds"),
+    *("target_loss", "max_overshoot", "damping", "forget_examples"),
+)
 
 
 def unlearn(
     *,
-    model: ModelArgument,
-    fisher: FisherOption,
-    data: DataOption,
+    model: OptionalModelArgument = None,
+    fisher: OptionalFisherOption = None,
+    data: OptionalDataOption = None,
     forget: ForgetOption,
+    state: Annotated[
+        Path | None,
+        of_input(
+            "--state",
+            metavar="STATE",
+            help="Serve the next request of a state from speu requests init, in place of MODEL, --fisher "
+            "and --data; how it is served was settled there, but for --rate.",
+        ),
+    ] = None,
+    request_id: Annotated[
+        str | None,
+        of_input(
+            "--request-id",
+            metavar="NAME",
+            show_default="the next number of the year",
+            help="Names the request in the state's ledger; the same once more does nothing.",
+        ),
+    ] = None,
     mask: Annotated[
         Path | None,
         of_input(
@@ -107,8 +136,24 @@ def unlearn(
     Only the chosen heads and filters change; all other parameters stay as they are, bit for bit. The
     remaining training examples are not read: their curvature comes from the statistics.
     """
+    given = dict(locals())
     _refuse_no_output(output, dry_run=dry_run)
     out = show.output()
+    if state is not None:
+        _refuse_what_is_settled(given, choice)
+        serve_request(
+            out,
+            state,
+            forget,
+            output,
+            request_id=request_id,
+            rate=rate,
+            dry_run=dry_run,
+            run=run,
+            force=force,
+        )
+        return
+    model, fisher, data = _named(model, fisher, data, request_id)
     with out.working(data) as progress:
         from speu_cli.stages.unlearn import unlearn as stage
 
@@ -144,6 +189,50 @@ def _refuse_no_output(output: Path | None, *, dry_run: bool) -> None:
     """
     if output is None and not dry_run:
         raise InputError("missing option '--output'", hint="give -o FOLDER, or --dry-run to write nothing")
+
+
+def _named(
+    model: Path | None, fisher: Path | None, data: str | None, request_id: str | None
+) -> tuple[Path, Path, str]:
+    """What a request without a state has to name.
+
+    Args:
+        model: Checkpoint folder.
+        fisher: Statistics file.
+        data: Training set.
+        request_id: Must be none.
+
+    Returns:
+        Model, statistics and data.
+
+    Raises:
+        InputError: One of them is missing, or the request has a name.
+    """
+    see = "see speu unlearn --help"
+    if request_id is not None:
+        raise InputError("--request-id names a request of a state, and no --state was given", hint=see)
+    if model is None:
+        raise InputError("missing argument 'MODEL'", hint=see)
+    if fisher is None or data is None:
+        missing = "--fisher" if fisher is None else "--data"
+        raise InputError(f"missing option '{missing}'", hint=see)
+    return model, fisher, data
+
+
+def _refuse_what_is_settled(given: Mapping[str, object], choice: DataOptions) -> None:
+    """Refuse options that contradict, or might, what a state has settled for all its requests.
+
+    Raises:
+        InputError: One was given.
+    """
+    parameters = inspect.signature(unlearn).parameters
+    odd = [name for name in SETTLED if given[name] != parameters[name].default]
+    odd += [field.name for field in fields(choice) if getattr(choice, field.name) is not None]
+    if odd:
+        name = "MODEL" if odd[0] == "model" else "--" + odd[0].replace("_", "-")
+        raise InputError(
+            f"{name} was given with --state, which has settled it", hint="leave it out, or make another state"
+        )
 
 
 def _show(out: Output, result: "UnlearnResult") -> None:

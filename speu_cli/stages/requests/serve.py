@@ -1,6 +1,5 @@
 """``speu unlearn --state``: the next request of a state (Eq. 12)."""
 
-import math
 import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
@@ -34,12 +33,10 @@ from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.mask import Mask
 from speu_cli.tasks.encoding import Encoded
 from speu_cli.unlearning.forget_examples import enter_step
-from speu_cli.unlearning.rate import Rate
 from speu_cli.unlearning.requests.forgotten import Forgotten, read_forgotten, write_forgotten
 from speu_cli.unlearning.requests.ledger import Entry, Ledger
 from speu_cli.unlearning.requests.state import SETTINGS, State, open_state
-from speu_cli.unlearning.second_order import Direction, second_order_direction
-from speu_cli.unlearning.settings import StepSettings
+from speu_cli.unlearning.second_order import second_order_direction
 
 IN_MODEL = ("model_before", "model_after", "statistics", "method", "rate", "remaining", "in_all", "versions")
 
@@ -59,7 +56,7 @@ class ServedResult:
         forgotten_in_all: After this request.
         remaining_examples: n_r.
         method: ``spe-so`` or ``so``.
-        rate: η.
+        rate: η of the newly forgotten examples; None if there are none.
         loss_before: Mean loss of the newly forgotten examples at θ*; None if there are none.
         loss_after: At the new model.
         selected: Units that may change, of all units, by kind.
@@ -79,7 +76,7 @@ class ServedResult:
     forgotten_in_all: int
     remaining_examples: int
     method: str
-    rate: float
+    rate: float | None
     loss_before: float | None
     loss_after: float | None
     selected: dict[str, tuple[int, int]]
@@ -149,7 +146,7 @@ class _Step:
         parameters: Parameter entries in their slices.
         forgotten: Sums over all forgotten examples, those of this request among them.
         remaining: n_r.
-        rate: η.
+        rate: η of the new examples; None if there are none.
         loss_before: Mean loss of the new examples at θ*; None if there are none.
         loss_after: At the new model.
         seconds: Time from the loaded model.
@@ -159,7 +156,7 @@ class _Step:
     parameters: int
     forgotten: Forgotten
     remaining: int
-    rate: float
+    rate: float | None
     loss_before: float | None
     loss_after: float | None
     seconds: float
@@ -200,25 +197,30 @@ class _Service:
         session, settings = self._session, self._method.with_rate(rate)
         encoded = session.encode(self._new_examples())
         losses = session.outcomes(encoded, "forget losses").losses
-        forgotten = self._forgotten(
-            encoded, enter_step(losses, settings.forget_examples, settings.target_loss)
-        )
-        remaining = forgotten.remaining(self._file.statistics, self._state.settings.examples)
+        enters = enter_step(losses, settings.forget_examples, settings.target_loss)
+        before, new = self._sums_before(), self._sums(encoded, enters)
+        together = new if before is None else before + new
+        remaining = together.remaining(self._file.statistics, self._state.settings.examples)
         if not remaining.count > 0:
             raise InputError("nothing would remain", hint="retrain without the forgotten examples")
-        mask = self._mask(forgotten, remaining)
-        direction = second_order_direction(forgotten.in_step, remaining, mask, damping=settings.damping)
-        found = self._rate(encoded, direction, remaining.count, settings)
-        direction.apply(session.checkpoint.model, found.value)
-        some = len(encoded) > 0
+        mask = self._mask(together, remaining)
+        damping, model = settings.damping, session.checkpoint.model
+        if before is not None:
+            second_order_direction(before.in_step, remaining, mask, damping=damping).apply(model, 1.0)
+        direction = second_order_direction(new.in_step, remaining, mask, damping=damping)
+        found = None
+        if len(encoded):
+            found = settle_rate(session, encoded, remaining.count, direction, settings)
+            direction.apply(model, found.value)
+        rated = new.at_rate(found.value if found else 0.0)
         return _Step(
             mask=mask,
             parameters=direction.size,
-            forgotten=forgotten,
+            forgotten=rated if before is None else before + rated,
             remaining=remaining.count,
-            rate=found.value,
-            loss_before=float(losses.mean()) if some else None,
-            loss_after=found.loss if some else None,
+            rate=found.value if found else None,
+            loss_before=float(losses.mean()) if found else None,
+            loss_after=found.loss if found else None,
             seconds=time.perf_counter() - started,
         )
 
@@ -234,19 +236,22 @@ class _Service:
             )
         return found
 
-    def _forgotten(self, encoded: Encoded, enters: Flags) -> Forgotten:
-        """Sums over what is new, and with it over all that is forgotten."""
-        session, file, state = self._session, self._file, self._state
+    def _sums(self, encoded: Encoded, enters: Flags) -> Forgotten:
+        """Sums over the new examples."""
+        session, file = self._session, self._file
         parameters = dict.fromkeys(session.layout.parameters)
         wanted = wanted_of(file, parameters, mask_statistics=self._method.name == "spe-so")
         counted = np.isin(encoded.keys.numpy(), file.rows[file.used])
         sums = sums_of_forgotten(session, encoded, wanted, enters, counted)
-        new = Forgotten.of(len(encoded), sums.counted, sums.in_step)
-        if not state.requests:
-            return new
-        last = state.requests[-1]
-        path, identity = state.sums(last.number), session.checkpoint.identity
-        return new + read_forgotten(path, last.record["sums"], identity, file.statistics)
+        return Forgotten.of(len(encoded), sums.counted, sums.in_step)
+
+    def _sums_before(self) -> Forgotten | None:
+        """Sums over what earlier requests forgot, if there were any."""
+        if not self._state.requests:
+            return None
+        last = self._state.requests[-1]
+        path, identity = self._state.sums(last.number), self._session.checkpoint.identity
+        return read_forgotten(path, last.record["sums"], identity, self._file.statistics)
 
     def _mask(self, forgotten: Forgotten, remaining: Statistics) -> Mask:
         """Mask of ones, or what was selected before any request, rearranged for all of them (Eq. 9)."""
@@ -257,13 +262,6 @@ class _Service:
         c = curvature_scale(self._method.mask.curvature, remaining.count)
         u = forgotten.in_step.mask_gradient
         return rearrange(selected, u, remaining, c, rounds=self._method.mask.rounds).mask
-
-    def _rate(self, encoded: Encoded, direction: Direction, remaining: int, settings: StepSettings) -> Rate:
-        """As asked for, or found on the new examples; where there are none, that of the request before."""
-        if len(encoded):
-            return settle_rate(self._session, encoded, remaining, direction, settings)
-        before = float(self._state.requests[-1].record["rate"])
-        return Rate(settings.rate or before, math.nan, ())
 
     def write(self, step: _Step, output: Path, now: datetime, *, force: bool) -> Ledger:
         """Write the model and the sums, and then the entry that makes them count.

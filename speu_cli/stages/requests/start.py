@@ -7,6 +7,7 @@ from speu_cli.artifacts.atomic import check_output
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError
 from speu_cli.masks.files import MaskOrigin, write_mask
+from speu_cli.masks.importance import Curvature
 from speu_cli.masks.localization import MaskSettings, localize_before_request
 from speu_cli.stages.request import (
     open_with_statistics,
@@ -16,6 +17,7 @@ from speu_cli.stages.request import (
 )
 from speu_cli.stages.requests.method import Method, StateMethod
 from speu_cli.stages.runtime import Runtime
+from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.requests.ledger import read_ledger
 from speu_cli.unlearning.requests.state import LEDGER, SALT, StateSettings, new_state, settle
 from speu_cli.unlearning.settings import StepSettings
@@ -44,6 +46,30 @@ class StartResult:
     continues: str | None
 
 
+@dataclass(frozen=True)
+class StepChoice:
+    """How steps are made, as asked for.
+
+    Attributes:
+        damping: As in :class:`~speu_cli.unlearning.settings.StepSettings`, like all others.
+        rate: η; None = found in each request.
+        target_loss: Default: that of the statistics' held-out set.
+        max_overshoot: Likewise.
+        forget_examples: Likewise.
+    """
+
+    damping: float = 0.1
+    rate: float | None = None
+    target_loss: float | None = None
+    max_overshoot: float = 2.0
+    forget_examples: ForgetExamples = "all"
+
+    def settings(self, unseen_loss: float | None) -> StepSettings:
+        """Settle what unseen examples look like."""
+        target = self.target_loss if self.target_loss is not None else unseen_loss
+        return StepSettings(self.damping, self.rate, target, self.max_overshoot, self.forget_examples)
+
+
 def start_requests(
     state: Path,
     model: Path,
@@ -51,8 +77,11 @@ def start_requests(
     data: str,
     *,
     method: Method = "spe-so",
-    mask: MaskSettings | None = None,
-    step: StepSettings | None = None,
+    sparsity: float = 0.9,
+    kinds: str = "both",
+    curvature: Curvature = "total",
+    rounds: int | None = None,
+    step: StepChoice | None = None,
     continues: Path | None = None,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -65,8 +94,11 @@ def start_requests(
         fisher: Its statistics, of whole parameters.
         data: Its training set.
         method: ``spe-so``, or ``so`` with a mask of ones.
-        mask: How the units are chosen.
-        step: How the steps are made. Default: the statistics' held-out set gives the target.
+        sparsity: S of the units.
+        kinds: ``heads``, ``filters`` or ``both``.
+        curvature: ``total`` or ``mean``.
+        rounds: Most rounds of rearrangement.
+        step: How the steps are made.
         continues: State of the model before the last retraining.
         choice: Columns, split, task and length; must agree with the statistics.
         runtime: Where to run.
@@ -77,7 +109,7 @@ def start_requests(
     Raises:
         ArtifactError: The statistics hold the slices of one mask only.
     """
-    runtime, mask = runtime or Runtime(), mask or MaskSettings()
+    runtime, mask = runtime or Runtime(), MaskSettings(sparsity, kinds, curvature, rounds)
     check_output(state, force=False, folder=True, inputs=(model, fisher, data, continues))
     head = read_ledger(continues / LEDGER).head if continues else None
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
@@ -90,7 +122,7 @@ def start_requests(
     if method == "spe-so":
         require_mask_statistics(file, fisher)
     training_rows(session.read(data), file)
-    settled = StateMethod(method, mask, step or StepSettings(0.1, None, file.unseen_loss, 2.0, "all"))
+    settled = StateMethod(method, mask, (step or StepChoice()).settings(file.unseen_loss))
     with new_state(state) as (unfinished, salt):
         digest = None
         if method == "spe-so":

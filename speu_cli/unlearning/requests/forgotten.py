@@ -24,7 +24,7 @@ class Forgotten:
     Attributes:
         examples: How many they are.
         counted: F and B of those that the statistics of the training set count: what these lose.
-        in_step: g and u of those that enter the step.
+        in_step: Σ η·g, with the rate of each one's request, and Σ u, of those that enter the step.
     """
 
     examples: int
@@ -47,6 +47,20 @@ class Forgotten:
         nothing = torch.zeros(0, dtype=torch.int64)
         step = Statistics(in_step.count, {}, in_step.gradient, in_step.mask_gradient, {}, {}, nothing)
         return cls(examples, kept, step)
+
+    def at_rate(self, rate: float) -> "Forgotten":
+        """Weight gradients with the rate that their request was served at.
+
+        A common rate would make what was forgotten come back once a later request needs less.
+
+        Args:
+            rate: η.
+
+        Returns:
+            The sums with η·g in the place of g.
+        """
+        gradient = {name: rate * tensor for name, tensor in self.in_step.gradient.items()}
+        return replace(self, in_step=replace(self.in_step, gradient=gradient))
 
     def __add__(self, other: "Forgotten") -> "Forgotten":
         """Of both, which have no example in common."""

@@ -14,15 +14,14 @@ from speu_cli.errors import ArtifactError, InputError, LockedError
 from speu_cli.stages.fisher import fisher
 from speu_cli.stages.requests.method import Method
 from speu_cli.stages.requests.serve import ServedResult, serve
-from speu_cli.stages.requests.start import start_requests
+from speu_cli.stages.requests.start import StepChoice, start_requests
 from speu_cli.stages.requests.verify import verify
 from speu_cli.unlearning.requests.ledger import read_ledger
 from speu_cli.unlearning.requests.state import open_state
-from speu_cli.unlearning.settings import StepSettings
 from tiny import write_ids
 
 RATE = 1e-4
-FIXED = StepSettings(damping=0.1, rate=RATE, target_loss=None, max_overshoot=2.0, forget_examples="all")
+FIXED = StepChoice(rate=RATE, max_overshoot=100)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +37,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return made
 
 
-def begin(home: Home, state: Path, method: Method = "spe-so", step: StepSettings | None = FIXED) -> Path:
+def begin(home: Home, state: Path, method: Method = "spe-so", step: StepChoice | None = FIXED) -> Path:
     start_requests(
         state,
         home.model,

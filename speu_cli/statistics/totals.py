@@ -5,6 +5,7 @@ from torch import Tensor
 
 # Additions to the small part between two foldings.
 ADDITIONS = 32
+PIECE = 2**20
 
 
 class Total:
@@ -27,12 +28,10 @@ class Total:
 
     def fold(self) -> None:
         """Move the small part into the value; what the addition rounds off stays in the small part."""
-        total = self.value + self.small
-        moved = total - self.value
-        self.small -= moved
-        self.value -= total - moved
-        self.small += self.value
-        self.value.copy_(total)
+        # In pieces: a pass may fold where memory is fullest, and needs no room for another sum.
+        values, smalls = self.value.view(-1), self.small.view(-1)
+        for start in range(0, len(values), PIECE):
+            _two_sum(values[start : start + PIECE], smalls[start : start + PIECE])
 
     def result(self, dtype: torch.dtype) -> Tensor:
         """The sum, on the CPU."""
@@ -40,3 +39,12 @@ class Total:
             self.fold()
             return self.value.cpu()
         return self.value.to("cpu", dtype) + self.small.to("cpu", dtype)
+
+
+def _two_sum(value: Tensor, small: Tensor) -> None:
+    total = value + small
+    moved = total - value
+    small -= moved
+    value -= total - moved
+    small += value
+    value.copy_(total)

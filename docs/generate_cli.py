@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 TARGET = Path(__file__).parent / "cli.md"
-COMMANDS = ["fisher", "merge", "mask", "unlearn", "eval", "train", "inspect"]
+COMMANDS = [
+    *("fisher", "merge", "mask", "unlearn", "eval", "train", "inspect"),
+    *("requests", "requests init", "requests list", "requests show", "requests verify"),
+]
 HEAD = """# Commands
 
 The help pages of every command, as `speu COMMAND --help` prints them. Written by `make docs`; do not edit.
@@ -32,7 +35,7 @@ def help_page(command: list[str]) -> str:
 def reference() -> str:
     """Return the whole page."""
     pages = [HEAD]
-    for command in [[], *([name] for name in COMMANDS)]:
+    for command in [[], *(name.split() for name in COMMANDS)]:
         title = " ".join(["speu", *command])
         pages.append(f"## {title}\n\n```text\n{help_page(command)}\n```\n")
     return "\n".join(pages)

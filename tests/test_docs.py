@@ -114,6 +114,8 @@ def test_command_lines_are_those_of_the_tool(page: str, line: str, whole: bool) 
     if not words or not re.fullmatch("[a-z]+", words[0]):  # of speu itself, or of any command
         assert {word for word in words if word.startswith("--")} <= options_of(group)
         return
+    if words[0] == "requests" and len(words) > 1:
+        group, words = group.commands["requests"], words[1:]
     command = group.commands[words[0]]
     given = {word.partition("=")[0] for word in words if re.match(r"--?[a-z]", word)}
     assert given <= options_of(command)

@@ -1,6 +1,7 @@
 """``speu unlearn --state``: the next request of a state (Eq. 12)."""
 
 import time
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -33,10 +34,12 @@ from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.mask import Mask
 from speu_cli.tasks.encoding import Encoded
 from speu_cli.unlearning.forget_examples import enter_step
+from speu_cli.unlearning.rate import Rate
 from speu_cli.unlearning.requests.forgotten import Forgotten, read_forgotten, write_forgotten
 from speu_cli.unlearning.requests.ledger import Entry, Ledger
 from speu_cli.unlearning.requests.state import SETTINGS, State, open_state
 from speu_cli.unlearning.second_order import second_order_direction
+from speu_cli.unlearning.settings import StepSettings
 
 IN_MODEL = ("model_before", "model_after", "statistics", "method", "rate", "remaining", "in_all", "versions")
 
@@ -204,19 +207,16 @@ class _Service:
         if not remaining.count > 0:
             raise InputError("nothing would remain", hint="retrain without the forgotten examples")
         mask = self._mask(together, remaining)
-        damping, model = settings.damping, session.checkpoint.model
-        if before is not None:
-            second_order_direction(before.in_step, remaining, mask, damping=damping).apply(model, 1.0)
-        direction = second_order_direction(new.in_step, remaining, mask, damping=damping)
-        found = None
-        if len(encoded):
-            found = settle_rate(session, encoded, remaining.count, direction, settings)
-            direction.apply(model, found.value)
+        found = self._rate(encoded, before, new, remaining, mask, settings)
         rated = new.at_rate(found.value if found else 0.0)
+        forgotten = rated if before is None else before + rated
+        # In one step from θ*, so that equal sums give equal bits.
+        direction = second_order_direction(forgotten.in_step, remaining, mask, damping=settings.damping)
+        direction.apply(session.checkpoint.model, 1.0)
         return _Step(
             mask=mask,
             parameters=direction.size,
-            forgotten=rated if before is None else before + rated,
+            forgotten=forgotten,
             remaining=remaining.count,
             rate=found.value if found else None,
             loss_before=float(losses.mean()) if found else None,
@@ -262,6 +262,26 @@ class _Service:
         c = curvature_scale(self._method.mask.curvature, remaining.count)
         u = forgotten.in_step.mask_gradient
         return rearrange(selected, u, remaining, c, rounds=self._method.mask.rounds).mask
+
+    def _rate(
+        self,
+        encoded: Encoded,
+        before: Forgotten | None,
+        new: Forgotten,
+        remaining: Statistics,
+        mask: Mask,
+        settings: StepSettings,
+    ) -> Rate | None:
+        """The rate of the new examples, from where the earlier requests lead; None if there are none."""
+        if not len(encoded):
+            return None
+        damping, model = settings.damping, self._session.checkpoint.model
+        direction = second_order_direction(new.in_step, remaining, mask, damping=damping)
+        with ExitStack() as stack:
+            if before is not None:
+                earlier = second_order_direction(before.in_step, remaining, mask, damping=damping)
+                stack.enter_context(earlier.applied(model, 1.0))
+            return settle_rate(self._session, encoded, remaining.count, direction, settings)
 
     def write(self, step: _Step, output: Path, now: datetime, *, force: bool) -> Ledger:
         """Write the model and the sums, and then the entry that makes them count.

@@ -1,8 +1,9 @@
 """Make a fine-tuned transformer forget chosen training examples.
 
 The stages are functions: ``fisher`` (and ``plan``, its dry run), ``merge``, ``mask``, ``unlearn``,
-``evaluate``, ``train`` and ``inspect``. Each name is imported when it is first used, so that ``import
-speu_cli`` costs nothing.
+``evaluate``, ``train`` and ``inspect``; of successive requests ``start_requests``, ``serve_request``,
+``list_requests``, ``show_request`` and ``verify_requests``. Each name is imported when it is first used,
+so that ``import speu_cli`` costs nothing.
 """
 
 from importlib import import_module
@@ -28,6 +29,11 @@ if TYPE_CHECKING:
     from speu_cli.stages.mask import MaskResult, mask
     from speu_cli.stages.merge import MergeResult, merge
     from speu_cli.stages.plan import FisherPlan, plan
+    from speu_cli.stages.requests.listing import ListResult, list_requests, show_request
+    from speu_cli.stages.requests.serve import serve_request
+    from speu_cli.stages.requests.served import ServedResult
+    from speu_cli.stages.requests.start import StartResult, StepChoice, start_requests
+    from speu_cli.stages.requests.verify import VerifyResult, verify_requests
     from speu_cli.stages.runtime import Runtime
     from speu_cli.stages.train import TrainResult, train
     from speu_cli.stages.unlearn import UnlearnResult, unlearn
@@ -40,6 +46,7 @@ __all__ = [
     "FisherResult",
     "InputError",
     "InspectResult",
+    "ListResult",
     "LockedError",
     "MaskResult",
     "MergeResult",
@@ -47,20 +54,29 @@ __all__ = [
     "Progress",
     "ResourceError",
     "Runtime",
+    "ServedResult",
     "Silent",
     "SpeuError",
+    "StartResult",
+    "StepChoice",
     "TrainResult",
     "UnlearnResult",
     "UnsafeStepError",
+    "VerifyResult",
     "__version__",
     "evaluate",
     "fisher",
     "inspect",
+    "list_requests",
     "mask",
     "merge",
     "plan",
+    "serve_request",
+    "show_request",
+    "start_requests",
     "train",
     "unlearn",
+    "verify_requests",
 ]
 
 _NAMES_OF_MODULES = {
@@ -81,6 +97,11 @@ _NAMES_OF_MODULES = {
     "speu_cli.stages.mask": ["MaskResult", "mask"],
     "speu_cli.stages.merge": ["MergeResult", "merge"],
     "speu_cli.stages.plan": ["FisherPlan", "plan"],
+    "speu_cli.stages.requests.listing": ["ListResult", "list_requests", "show_request"],
+    "speu_cli.stages.requests.serve": ["serve_request"],
+    "speu_cli.stages.requests.served": ["ServedResult"],
+    "speu_cli.stages.requests.start": ["StartResult", "StepChoice", "start_requests"],
+    "speu_cli.stages.requests.verify": ["VerifyResult", "verify_requests"],
     "speu_cli.stages.runtime": ["Runtime"],
     "speu_cli.stages.train": ["TrainResult", "train"],
     "speu_cli.stages.unlearn": ["UnlearnResult", "unlearn"],

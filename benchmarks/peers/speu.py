@@ -7,6 +7,7 @@ from subjects import Fisher
 
 from peers.base import Method
 from speu_cli.statistics.collector import collect
+from speu_cli.statistics.wanted import Wanted
 from speu_cli.tasks.encoding import Encoded
 
 
@@ -15,6 +16,9 @@ class Speu(Method):
 
     name: ClassVar[str] = "speu"
     required: ClassVar[bool] = True
+
+    wanted: Wanted | None = None
+    """What is collected; None: everything."""
 
     def run(self, encoded: Encoded) -> Fisher:
         """The pass that ``speu fisher`` runs, which writes single precision."""
@@ -25,6 +29,7 @@ class Speu(Method):
             subject.task,
             encoded,
             batch_tokens=subject.batch_tokens,
+            wanted=self.wanted,
             dtype=torch.float32,
         )
         return dict(collected.statistics.fisher)

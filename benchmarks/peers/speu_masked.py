@@ -5,41 +5,25 @@ from typing import ClassVar
 import torch
 from subjects import Fisher, Subject
 
-from peers.base import Method
+from peers.speu import Speu
 from speu_cli.masks.selection import select
-from speu_cli.statistics.collector import collect
 from speu_cli.statistics.wanted import Part, Wanted, wanted_slices
 from speu_cli.structures.layout import KINDS
-from speu_cli.tasks.encoding import Encoded
 
 SPARSITY = 0.9
 
 
-class SpeuMasked(Method):
+class SpeuMasked(Speu):
     """F and g of a tenth of the heads and a tenth of the filters, drawn at random."""
 
     name: ClassVar[str] = "speu --mask"
-    required: ClassVar[bool] = True
 
     def __init__(self, subject: Subject) -> None:
         super().__init__(subject)
         draw = torch.Generator().manual_seed(0)
         scores = {group.key: torch.rand(group.count, generator=draw) for group in subject.layout}
         self._parts = wanted_slices(select(scores, subject.layout, KINDS, SPARSITY))
-
-    def run(self, encoded: Encoded) -> Fisher:
-        """The slices alone, one after the other."""
-        subject = self.subject
-        collected = collect(
-            subject.model,
-            subject.layout,
-            subject.task,
-            encoded,
-            batch_tokens=subject.batch_tokens,
-            wanted=Wanted(self._parts, mask_statistics=False),
-            dtype=torch.float32,
-        )
-        return dict(collected.statistics.fisher)
+        self.wanted = Wanted(self._parts, mask_statistics=False)
 
     def share(self, fisher: Fisher) -> Fisher:
         """The selected slices."""

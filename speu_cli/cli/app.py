@@ -94,7 +94,8 @@ def root(
         raise typer.Exit(2)
     shared = {"json": json, "quiet": quiet, "verbose": verbose}
     flags = {name: True for name, given in shared.items() if given}
-    below = {name: flags for name in _OF_REQUESTS} if ctx.invoked_subcommand == "requests" else flags
+    of_requests = {str(command.name): flags for command in _requests.registered_commands}
+    below = of_requests if ctx.invoked_subcommand == _requests.info.name else flags
     ctx.default_map = {ctx.invoked_subcommand: below}
 
 
@@ -120,7 +121,6 @@ _requests = typer.Typer(
     help="Requests that keep coming: a state that serves them, and a ledger of what was done.",
     short_help="Requests that keep coming: their state and their ledger.",
 )
-_OF_REQUESTS = ("init", "list", "show", "verify")
 
 
 def _add(

@@ -119,6 +119,38 @@ RoundsOption = Annotated[
         help="Rounds of rearrangement; the paper's setting is 1.",
     ),
 ]
+MethodOption = Annotated[
+    Method, of_method("--method", help="Update the selected heads and filters (spe-so) or all of them (so).")
+]
+RateOption = Annotated[
+    float | None,
+    of_method(
+        "--rate",
+        metavar="auto|X",
+        parser=values.rate,
+        show_default="auto",
+        help="Learning rate; auto searches for the one at which the forgotten examples look unseen.",
+    ),
+]
+MaxOvershootOption = Annotated[
+    float,
+    of_method(
+        "--max-overshoot",
+        metavar="X",
+        parser=values.real(least=1),
+        help="Refuse a step whose loss lies further above the target than this factor.",
+    ),
+]
+DampingOption = Annotated[
+    float,
+    of_method(
+        "--damping",
+        metavar="X",
+        parser=values.real(least=0),
+        help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature; "
+        "of its selected part's, if the statistics hold no more.",
+    ),
+]
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,17 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from speu_cli.cli import values
 from speu_cli.cli.options import (
     CurvatureOption,
+    DampingOption,
     DataOption,
     DataOptions,
     FisherOption,
     ForgetExamplesOption,
     KindsOption,
-    Method,
+    MaxOvershootOption,
+    MethodOption,
+    RateOption,
     RoundsOption,
     RunOptions,
     ShowOptions,
@@ -19,7 +21,6 @@ from speu_cli.cli.options import (
     TargetLossOption,
     argument,
     of_input,
-    of_method,
 )
 from speu_cli.cli.output import Output
 
@@ -61,42 +62,15 @@ def init(
             help="State of the model before it was retrained: the new ledger names the head of its ledger.",
         ),
     ] = None,
-    method: Annotated[
-        Method, of_method("--method", help="Update the selected heads and filters (spe-so) or all (so).")
-    ] = "spe-so",
+    method: MethodOption = "spe-so",
     sparsity: SparsityOption = 0.9,
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
-    rate: Annotated[
-        float | None,
-        of_method(
-            "--rate",
-            metavar="auto|X",
-            parser=values.rate,
-            show_default="auto",
-            help="Learning rate of requests that name none; auto searches for it in each.",
-        ),
-    ] = None,
+    rate: RateOption = None,
     target_loss: TargetLossOption = None,
-    max_overshoot: Annotated[
-        float,
-        of_method(
-            "--max-overshoot",
-            metavar="X",
-            parser=values.real(least=1),
-            help="Refuse a step whose loss lies further above the target than this factor.",
-        ),
-    ] = 2.0,
-    damping: Annotated[
-        float,
-        of_method(
-            "--damping",
-            metavar="X",
-            parser=values.real(least=0),
-            help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature.",
-        ),
-    ] = 0.1,
+    max_overshoot: MaxOvershootOption = 2.0,
+    damping: DampingOption = 0.1,
     forget_examples: ForgetExamplesOption = "all",
     show: ShowOptions,
     run: RunOptions,
@@ -192,7 +166,7 @@ def verify(*, state: StateArgument, show: ShowOptions) -> None:
     """Verify the ledger's chain, and the hash of every file that it names; exit 4 if anything is amiss."""
     out = show.output()
     with out.working():
-        from speu_cli.stages.requests.verify import verify as stage
+        from speu_cli.stages.requests.verify import verify_requests as stage
 
         result = stage(state)
     _show_verified(out, result)

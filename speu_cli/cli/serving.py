@@ -8,10 +8,10 @@ from speu_cli.cli.output import Output
 from speu_cli.cli.wording import as_text, duration, part_of
 
 if TYPE_CHECKING:
-    from speu_cli.stages.requests.serve import ServedResult
+    from speu_cli.stages.requests.served import ServedResult
 
 
-def serve_request(
+def serve(
     out: Output,
     state: Path,
     forget: str,
@@ -37,9 +37,9 @@ def serve_request(
         force: An existing output may be replaced.
     """
     with out.working() as progress:
-        from speu_cli.stages.requests.serve import serve
+        from speu_cli.stages.requests.serve import serve_request
 
-        result = serve(
+        result = serve_request(
             state,
             forget,
             output,

@@ -6,29 +6,30 @@ from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from speu_cli.cli import values
 from speu_cli.cli.options import (
     CurvatureOption,
+    DampingOption,
     DataOptions,
     ForceOption,
     ForgetExamplesOption,
     ForgetOption,
     KindsOption,
-    Method,
+    MaxOvershootOption,
+    MethodOption,
     OptionalDataOption,
     OptionalFisherOption,
     OptionalModelArgument,
+    RateOption,
     RoundsOption,
     RunOptions,
     ShowOptions,
     SparsityOption,
     TargetLossOption,
     of_input,
-    of_method,
     of_output,
 )
 from speu_cli.cli.output import Output
-from speu_cli.cli.serving import serve_request
+from speu_cli.cli.serving import serve
 from speu_cli.cli.wording import as_text, duration, part_of, size
 from speu_cli.errors import InputError
 
@@ -81,44 +82,15 @@ def unlearn(
         ),
     ] = None,
     choice: DataOptions,
-    method: Annotated[
-        Method,
-        of_method("--method", help="Update the selected heads and filters (spe-so) or all of them (so)."),
-    ] = "spe-so",
+    method: MethodOption = "spe-so",
     sparsity: SparsityOption = 0.9,
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
-    rate: Annotated[
-        float | None,
-        of_method(
-            "--rate",
-            metavar="auto|X",
-            parser=values.rate,
-            show_default="auto",
-            help="Learning rate; auto searches for the one at which the forgotten examples look unseen.",
-        ),
-    ] = None,
+    rate: RateOption = None,
     target_loss: TargetLossOption = None,
-    max_overshoot: Annotated[
-        float,
-        of_method(
-            "--max-overshoot",
-            metavar="X",
-            parser=values.real(least=1),
-            help="Refuse a step whose loss lies further above the target than this factor.",
-        ),
-    ] = 2.0,
-    damping: Annotated[
-        float,
-        of_method(
-            "--damping",
-            metavar="X",
-            parser=values.real(least=0),
-            help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature; "
-            "of its selected part's, if the statistics hold no more.",
-        ),
-    ] = 0.1,
+    max_overshoot: MaxOvershootOption = 2.0,
+    damping: DampingOption = 0.1,
     forget_examples: ForgetExamplesOption = "all",
     output: Annotated[
         Path | None,
@@ -141,7 +113,7 @@ def unlearn(
     out = show.output()
     if state is not None:
         _refuse_what_is_settled(given, choice)
-        serve_request(
+        serve(
             out,
             state,
             forget,

@@ -98,6 +98,8 @@ def test_reference_page_has_every_command():
     assert re.findall(r"^## speu ?(.*)$", page, re.MULTILINE) == ["", *names_of(get_command(app))]
 
 
-def test_completion_is_offered():
-    result = CliRunner().invoke(app, ["--show-completion"], prog_name="speu", env={"SHELL": "/bin/bash"})
+def test_completion_is_offered(monkeypatch):
+    # The shell is looked for among the processes above, where a test need not have one.
+    monkeypatch.setattr("shellingham.detect_shell", lambda: ("bash", "/bin/bash"))
+    result = CliRunner().invoke(app, ["--show-completion"], prog_name="speu")
     assert result.exit_code == 0

@@ -11,7 +11,7 @@ from speu_cli import DataChoice
 from speu_cli.cli.app import app
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.stages.requests.listing import Listed, ListResult
-from speu_cli.stages.requests.serve import ServedResult
+from speu_cli.stages.requests.served import ServedResult
 from speu_cli.stages.requests.start import StartResult, StepChoice
 from speu_cli.stages.requests.verify import VerifyResult
 
@@ -38,11 +38,11 @@ SERVED = ServedResult(
 LISTED = Listed(3, "R-1", "2026-01-02T03:04:05+00:00", 30, 2, 62, 1e-6, 0.1, 0.7, "new")
 NOTHING_NEW = Listed(4, "R-2", "2026-01-03T03:04:05+00:00", 0, 2, 62, None, None, None, "newer")
 RESULTS = {
-    "serve.serve": SERVED,
+    "serve.serve_request": SERVED,
     "start.start_requests": StartResult(Path("state"), 1200, "spe-so", "ab", Path("state/salt"), None),
     "listing.list_requests": ListResult(Path("state"), "ab", 1200, [LISTED, NOTHING_NEW]),
     "listing.show_request": {"id": "R-1", "number": 3},
-    "verify.verify": VerifyResult(Path("state"), 4, "ab", ["mask: m"], [], []),
+    "verify.verify_requests": VerifyResult(Path("state"), 4, "ab", ["mask: m"], [], []),
 }
 INIT = ["requests", "init", "state", "--model", "m", "--fisher", "f", "--data", "d"]
 SERVE = ["unlearn", "--state", "state", "--forget", "i", "-o", "new"]
@@ -147,8 +147,8 @@ def test_show_is_json_whatever_is_asked(calls):
     ("line", "name"),
     [
         (INIT, "start.start_requests"),
-        (SERVE, "serve.serve"),
-        (["requests", "verify", "state"], "verify.verify"),
+        (SERVE, "serve.serve_request"),
+        (["requests", "verify", "state"], "verify.verify_requests"),
     ],
 )
 def test_json_is_every_field_and_may_stand_before_the_command(calls, line, name):
@@ -158,8 +158,8 @@ def test_json_is_every_field_and_may_stand_before_the_command(calls, line, name)
 
 
 def test_what_is_wrong_is_told_and_fails(calls, monkeypatch):
-    found = dataclasses.replace(RESULTS["verify.verify"], wrong=["mask: changed"])
-    monkeypatch.setattr("speu_cli.stages.requests.verify.verify", lambda _: found)
+    found = dataclasses.replace(RESULTS["verify.verify_requests"], wrong=["mask: changed"])
+    monkeypatch.setattr("speu_cli.stages.requests.verify.verify_requests", lambda _: found)
     result = CliRunner().invoke(app, ["requests", "verify", "state"])
     assert isinstance(result.exception, ArtifactError)
     assert "mask: changed" in result.stdout

@@ -99,7 +99,7 @@ def _listed(entry: Entry) -> Listed:
         before=record["forget"]["before"],
         in_all=record["in_all"],
         rate=record["rate"],
-        loss_before=record["losses"]["before"],
-        loss_after=record["losses"]["after"],
+        loss_before=record["loss_before"],
+        loss_after=record["loss_after"],
         output=record["output"],
     )

@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, get_args
 
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.localization import MaskSettings
+from speu_cli.stages.unlearn import Method
 from speu_cli.unlearning.settings import StepSettings
-
-Method = Literal["spe-so", "so"]
 
 
 @dataclass(frozen=True)

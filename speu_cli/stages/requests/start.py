@@ -15,14 +15,13 @@ from speu_cli.stages.request import (
     require_parameters,
     training_rows,
 )
-from speu_cli.stages.requests.method import Method, StateMethod
+from speu_cli.stages.requests.method import StateMethod
 from speu_cli.stages.runtime import Runtime
+from speu_cli.stages.unlearn import Method
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.requests.ledger import read_ledger
-from speu_cli.unlearning.requests.state import LEDGER, SALT, StateSettings, new_state, settle
+from speu_cli.unlearning.requests.state import LEDGER, MASK, SALT, StateSettings, new_state, settle
 from speu_cli.unlearning.settings import StepSettings
-
-MASK_NAME = "mask.safetensors"
 
 
 @dataclass(frozen=True)
@@ -129,14 +128,14 @@ def start_requests(
             # Only selected: what is swapped depends on the request (Eq. 9).
             chosen = localize_before_request(file.statistics, session.layout, replace(mask, rounds=0))
             origin = MaskOrigin(session.checkpoint.identity, file.digest, None)
-            digest = write_mask(unfinished / MASK_NAME, chosen, mask, origin, force=False)
+            digest = write_mask(unfinished / MASK, chosen, mask, origin, force=False)
         settings = StateSettings(
-            mode="aided",
             model=str(model.resolve()),
             identity=asdict(session.checkpoint.identity),
             fisher=str(fisher.resolve()),
             statistics=file.digest,
             data=data if data.startswith("hub:") else str(Path(data).resolve()),
+            split=choice.split if choice else None,
             examples=len(file.rows),
             method=settled.record(),
             salt=salt.fingerprint,

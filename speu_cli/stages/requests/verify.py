@@ -11,11 +11,11 @@ from speu_cli.artifacts.format import read_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.errors import ArtifactError, SpeuError
-from speu_cli.masks.files import KIND as MASK
-from speu_cli.stages.requests.start import MASK_NAME
+from speu_cli.masks.files import KIND as OF_MASK
+from speu_cli.stages.chosen_mask import MASK_NAME
 from speu_cli.statistics.files import KIND as STATISTICS
 from speu_cli.unlearning.requests.forgotten import KIND as FORGOTTEN
-from speu_cli.unlearning.requests.state import State, open_state
+from speu_cli.unlearning.requests.state import MASK, State, open_state
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class VerifyResult:
     wrong: list[str]
 
 
-def verify(state: Path) -> VerifyResult:
+def verify_requests(state: Path) -> VerifyResult:
     """Compute the chain and the hashes of all that the ledger names, and compare.
 
     Args:
@@ -68,11 +68,14 @@ def _checks(state: State) -> Iterator[tuple[str, Path, Callable[[Path], None]]]:
     yield "original model", Path(settings.model), partial(_require_model, settings.identity)
     yield "statistics", Path(settings.fisher), partial(_require_file, STATISTICS, settings.statistics)
     if start["mask"] is not None:
-        yield "mask", state.folder / MASK_NAME, partial(_require_file, MASK, start["mask"])
+        yield "mask", state.folder / MASK, partial(_require_file, OF_MASK, start["mask"])
     for entry in state.requests:
         record = entry.record
         place = Path(record["output"])
         yield f"model of {record['id']}", place, partial(_require_model, record["model_after"])
+        if record["mask_file"] is not None and place.exists():
+            check = partial(_require_file, OF_MASK, record["mask_file"])
+            yield f"mask of {record['id']}", place / MASK_NAME, check
     for entry in state.requests[-1:]:
         path = state.sums(entry.number)
         yield "sums of the forgotten", path, partial(_require_file, FORGOTTEN, entry.record["sums"])

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from speu_cli.artifacts.format import library_versions, read_artifact, write_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
-from speu_cli.errors import ArtifactError
+from speu_cli.errors import ArtifactError, InputError
 from speu_cli.statistics.sums import Statistics, Tensors
 
 KIND = "forgotten"
@@ -77,6 +77,9 @@ class Forgotten:
 
         Returns:
             The sums, scaled to n_r where they are of a sample.
+
+        Raises:
+            InputError: Nothing remains.
         """
         parts = replace(
             full,
@@ -85,7 +88,13 @@ class Forgotten:
             gradient={},
             mask_gradient={},
         )
-        return (parts - self.counted).scaled_to(examples - self.examples)
+        left = parts - self.counted
+        if left.count <= 0 or self.examples >= examples:
+            raise InputError(
+                "the statistics sum over forgotten examples only, nothing remains",
+                hint="retrain without the forgotten examples, and make a new state",
+            )
+        return left.scaled_to(examples - self.examples)
 
 
 def write_forgotten(target: Path, forgotten: Forgotten, model: ModelIdentity, statistics: str) -> str:

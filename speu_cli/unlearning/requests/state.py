@@ -6,21 +6,20 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from speu_cli.artifacts.atomic import atomic_folder
-from speu_cli.artifacts.digest import canonical_json, hash_text
+from speu_cli.artifacts.digest import hash_text
 from speu_cli.errors import ArtifactError, InputError, LockedError
 from speu_cli.unlearning.requests.ledger import Entry, Ledger, create_ledger, read_ledger
 from speu_cli.unlearning.requests.salt import Salt, create_salt, read_salt
 
 FORMAT_VERSION = 1
-SETTINGS, SALT, LEDGER, LOCK = "state.json", "salt", "ledger.jsonl", "state.lock"
+SETTINGS, SALT, LEDGER, MASK = "state.json", "salt", "ledger.jsonl", "mask.safetensors"
+LOCK = "state.lock"
 MAX_SETTINGS = 2**20
-
-Mode = Literal["aided", "free"]
 
 
 @dataclass(frozen=True)
@@ -28,42 +27,38 @@ class StateSettings:
     """What is settled when a state is made, and never changes.
 
     Attributes:
-        mode: ``aided``: all from the first model (Eq. 12); ``free``: each from the one before (Eq. 11).
         model: Folder of θ*.
         identity: Who θ* is, as JSON values.
         fisher: Its statistics file.
         statistics: Digest of that.
         data: The training set.
+        split: Which split of it, if it has several.
         examples: n_D.
         method: Method, mask and step, as JSON values.
         salt: Fingerprint of the salt.
         continues: Head of the ledger that this one follows, after a retraining.
     """
 
-    mode: Mode
     model: str
     identity: Mapping[str, str]
     fisher: str
     statistics: str
     data: str
+    split: str | None
     examples: int
     method: Mapping[str, Any]
     salt: str
     continues: str | None
 
-    def __post_init__(self) -> None:
-        if self.mode not in get_args(Mode):
-            raise InputError(f"--mode is {self.mode!r}, expected {' or '.join(get_args(Mode))}")
-
     def text(self) -> str:
         """The file that holds them."""
         fields = {"format": "speu-state", "version": FORMAT_VERSION, **asdict(self)}
-        return json.dumps(fields, indent=2, sort_keys=True, allow_nan=False, ensure_ascii=False) + "\n"
+        return json.dumps(fields, indent=2, sort_keys=True, allow_nan=False) + "\n"
 
     @property
     def digest(self) -> str:
         """Names them in the ledger."""
-        return hash_text(canonical_json(asdict(self)))
+        return hash_text(self.text())
 
 
 @dataclass(frozen=True)
@@ -171,21 +166,28 @@ def read_settings(folder: Path) -> StateSettings:
     path = folder / SETTINGS
     if not path.is_file():
         raise InputError(f"{folder} is not a state of requests", hint="make one with 'speu requests init'")
+    with path.open("rb") as file:
+        content = file.read(MAX_SETTINGS)
     try:
-        with path.open("rb") as file:
-            fields = json.loads(file.read(MAX_SETTINGS))
+        fields = dict(json.loads(content))
         kind, version = fields.pop("format"), fields.pop("version")
-    except (ValueError, KeyError, AttributeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ArtifactError(f"{path} is not readable: {error}") from error
     if kind != "speu-state" or version != FORMAT_VERSION:
         raise ArtifactError(
-            f"{path} is {kind!r} version {version!r}, this speu reads 'speu-state' version {FORMAT_VERSION}",
+            f"{path} is {str(kind)[:20]!r} version {str(version)[:20]}, this speu reads 'speu-state' "
+            f"version {FORMAT_VERSION}",
             hint="use the speu that wrote it",
         )
     try:
-        return StateSettings(**fields)
-    except TypeError as error:
+        settings = StateSettings(**fields)
+        # Byte for byte: no type in it can be another one than was written.
+        intact = settings.text().encode() == content
+    except (TypeError, ValueError) as error:
         raise ArtifactError(f"{path} is not complete: {error}") from error
+    if not intact:
+        raise ArtifactError(f"{path} is not what was written: it was changed")
+    return settings
 
 
 def _opened(folder: Path, settings: StateSettings) -> State:

@@ -1,21 +1,35 @@
 """Requests that keep coming, memory-aided: the same model in any number of steps and any order (law 7)."""
 
+import errno
 import json
+import os
 import random
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 import pytest
+import torch
+from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file
 from torch import Tensor
 
 from memorised import Home, memorised, snapshot
+from oracles import statistics as oracle
+from speu_cli.artifacts.format import read_artifact
+from speu_cli.data.columns import DataChoice
+from speu_cli.data.sources.load import load_examples
 from speu_cli.errors import ArtifactError, InputError, LockedError
 from speu_cli.stages.fisher import fisher
-from speu_cli.stages.requests.method import Method
-from speu_cli.stages.requests.serve import ServedResult, serve
+from speu_cli.stages.inspect import inspect
+from speu_cli.stages.requests.serve import serve_request
+from speu_cli.stages.requests.served import ServedResult
 from speu_cli.stages.requests.start import StepChoice, start_requests
-from speu_cli.stages.requests.verify import verify
+from speu_cli.stages.requests.verify import verify_requests
+from speu_cli.stages.runtime import Runtime
+from speu_cli.stages.session import open_session
+from speu_cli.stages.unlearn import Method
+from speu_cli.statistics.files import read_statistics
 from speu_cli.unlearning.requests.ledger import read_ledger
 from speu_cli.unlearning.requests.state import open_state
 from tiny import write_ids
@@ -49,9 +63,12 @@ def begin(home: Home, state: Path, method: Method = "spe-so", step: StepChoice |
     return state
 
 
-def request(state: Path, ids: list[str], output: str, **options: object) -> ServedResult:
+def request(
+    state: Path, ids: list[str], output: str, *, request_id: str | None = None, rate: float | None = None
+) -> ServedResult:
     write_ids(state.parent / "asked.txt", ids)
-    return serve(state, str(state.parent / "asked.txt"), state.parent / output, **options)  # type: ignore[arg-type]
+    asked, model = str(state.parent / "asked.txt"), state.parent / output
+    return serve_request(state, asked, model, request_id=request_id, rate=rate)
 
 
 @pytest.mark.parametrize("method", ["spe-so", "so"])
@@ -132,14 +149,14 @@ def test_the_rate_is_found_on_the_new_examples(home: Home, tmp_path: Path) -> No
         result = request(state, [f"row-0-{2 * number}", f"row-0-{2 * number + 1}"], f"model-{number}")
         assert result.loss_before is not None and result.loss_after is not None
         assert result.loss_after > result.loss_before
-    assert verify(state).wrong == []
+    assert verify_requests(state).wrong == []
 
 
 def test_a_dry_run_tells_the_same_and_writes_nothing(home: Home, tmp_path: Path) -> None:
     state = begin(home, tmp_path / "state")
     write_ids(tmp_path / "asked.txt", ["row-0-0"])
     before = snapshot(tmp_path)
-    dry = serve(state, str(tmp_path / "asked.txt"), None, dry_run=True)
+    dry = serve_request(state, str(tmp_path / "asked.txt"), None, dry_run=True)
     assert snapshot(tmp_path) == before
     real = request(state, ["row-0-0"], "model")
     assert (dry.loss_after, dry.rate, dry.selected) == (real.loss_after, real.rate, real.selected)
@@ -161,12 +178,12 @@ def test_the_ledger_tells_what_was_done_and_no_ids(home: Home, tmp_path: Path) -
 def test_everything_verifies_and_every_change_is_named(home: Home, tmp_path: Path) -> None:
     state = begin(home, tmp_path / "state")
     request(state, ["row-0-0"], "model", request_id="R-1")
-    assert verify(state).wrong == verify(state).gone == []
+    assert verify_requests(state).wrong == verify_requests(state).gone == []
     weights = tmp_path / "model" / "model.safetensors"
     content = weights.read_bytes()
     weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
     (state / "mask.safetensors").write_bytes(b"")
-    assert [line.partition(":")[0] for line in verify(state).wrong] == ["mask", "model of R-1"]
+    assert [line.partition(":")[0] for line in verify_requests(state).wrong] == ["mask", "model of R-1"]
 
 
 def test_what_was_not_recorded_did_not_happen(home: Home, tmp_path: Path) -> None:
@@ -180,7 +197,7 @@ def test_what_was_not_recorded_did_not_happen(home: Home, tmp_path: Path) -> Non
     request(state, ["row-0-0"], "model", request_id="R-1")
     assert (tmp_path / "model" / "model.safetensors").read_bytes() == weights
     assert len(read_ledger(ledger).entries) == 2
-    assert verify(state).wrong == []
+    assert verify_requests(state).wrong == []
 
 
 def test_a_state_in_use_is_not_opened_twice(home: Home, tmp_path: Path) -> None:
@@ -227,3 +244,120 @@ def test_a_state_that_follows_another_names_its_head(home: Home, tmp_path: Path)
 def test_the_salt_is_for_its_owner_alone(home: Home, tmp_path: Path) -> None:
     state = begin(home, tmp_path / "state")
     assert (state / "salt").stat().st_mode & 0o077 == 0
+
+
+def test_each_request_keeps_its_own_rate(home: Home, tmp_path: Path) -> None:
+    """Against θ* + Σ η_t·g_t / (F_r/n_r + λ), from per-example gradients in float64 (Eq. 12, Eq. 2)."""
+    state = begin(home, tmp_path / "state", "so")
+    served = {f"row-0-{number}": rate for number, rate in enumerate([3e-4, 3e-4, 3e-4, 1e-5, 1e-5])}
+    request(state, ["row-0-0", "row-0-1", "row-0-2"], "first", rate=3e-4)
+    request(state, ["row-0-3", "row-0-4"], "second", rate=1e-5)
+    found = load_file(tmp_path / "second" / "model.safetensors")
+
+    session = open_session(home.model, DataChoice(), Runtime())
+    examples, layout = session.read(home.path("train.jsonl")), session.layout
+    model = session.checkpoint.model
+    original = {name: model.get_parameter(name).detach().double() for name in layout.parameters}
+    gradients = [
+        g for g, _ in oracle.example_gradients(model, layout, session.task, session.encode(examples))
+    ]
+    rates = [served.get(one, 0.0) for one in examples.ids]
+    for name in layout.parameters:
+        if name.endswith("key.bias"):  # has no gradient, only rounding noise
+            continue
+        kept = [g[name] ** 2 for g, rate in zip(gradients, rates, strict=True) if not rate]
+        curvature = torch.stack(kept).mean(0)
+        pull = torch.stack([rate * g[name] for g, rate in zip(gradients, rates, strict=True)]).sum(0)
+        expected = original[name] + pull / (curvature + 0.1 * curvature.mean())
+        assert distance({name: found[name]}, {name: expected}) <= 1e-5, name
+
+
+def test_a_call_that_fails_leaves_the_request_undone(
+    home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every flush and rename in turn: the state is that before, and the same request can be tried again."""
+    state = begin(home, tmp_path / "state")
+    request(state, ["row-0-0"], "first", request_id="R-1")
+    ledger = (state / "ledger.jsonl").read_bytes()
+    calls = {name: getattr(os, name) for name in ("fsync", "replace", "rename")}
+    for number in range(1, 200):
+        left = number
+
+        def failing(name: str, *args: object, **kwargs: object) -> object:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                raise OSError(errno.ENOSPC, "no space left on device")
+            return calls[name](*args, **kwargs)
+
+        with monkeypatch.context() as patch:
+            for name in calls:
+                patch.setattr(os, name, partial(failing, name))
+            try:
+                request(state, ["row-0-1"], "second", request_id="R-2")
+            except OSError:
+                assert (state / "ledger.jsonl").read_bytes() == ledger
+                assert verify_requests(state).wrong == verify_requests(state).gone == []
+                continue
+        break
+    assert number > 5
+    assert [entry.record["id"] for entry in read_ledger(state / "ledger.jsonl").entries[1:]] == ["R-1", "R-2"]
+    assert verify_requests(state).wrong == []
+
+
+@pytest.mark.parametrize("name", ["state.json", "salt"])
+def test_every_damaged_byte_is_refused(home: Home, tmp_path: Path, name: str) -> None:
+    path = begin(home, tmp_path / "state") / name
+    content = path.read_bytes()
+    counts = len(content) - (name == "salt")  # whose line break is blank space
+    damaged = [content[:length] for length in range(counts)]
+    damaged += [content[:at] + bytes([content[at] ^ 1]) + content[at + 1 :] for at in range(counts)]
+    for bad in damaged:
+        path.write_bytes(bad)
+        with pytest.raises(ArtifactError), open_state(tmp_path / "state"):
+            pass
+
+
+def test_the_mask_is_in_the_model_and_in_the_ledger(home: Home, tmp_path: Path) -> None:
+    state = begin(home, tmp_path / "state")
+    result = request(state, ["row-0-0"], "model")
+    with open_state(state) as opened:
+        digest = opened.requests[0].record["mask_file"]
+    assert read_artifact(tmp_path / "model" / "speu-mask.safetensors", "mask").digest == digest
+    assert dict(inspect(tmp_path / "model").summary)["method"] == "spe-so"
+    (tmp_path / "model" / "speu-mask.safetensors").unlink()
+    assert len(verify_requests(state).wrong) == 1
+    assert result.selected["filters"][0] > 0
+
+
+def test_the_split_of_the_data_is_settled(home: Home, tmp_path: Path) -> None:
+    rows = home.rows("train.jsonl")
+    parts = {"test": rows[:1], "train": rows}
+    DatasetDict({name: Dataset.from_list(part) for name, part in parts.items()}).save_to_disk(
+        tmp_path / "data"
+    )
+    state, choice = tmp_path / "state", DataChoice(split="train")
+    statistics = home.folder / "fisher.safetensors"
+    start_requests(state, home.model, statistics, str(tmp_path / "data"), step=FIXED, choice=choice)
+    assert request(state, ["row-0-7"], "model").forgotten_in_all == 1
+
+
+def test_that_nothing_remains_is_told(home: Home, tmp_path: Path) -> None:
+    """Of statistics of a sample, which were all forgotten, and of all examples."""
+    sampled = tmp_path / "sampled.safetensors"
+    fisher(home.model, home.path("train.jsonl"), sampled, max_examples=3)
+    state = tmp_path / "state"
+    start_requests(state, home.model, sampled, home.path("train.jsonl"), step=FIXED)
+    file = read_statistics(sampled)
+    ids = load_examples(home.path("train.jsonl"), DataChoice()).ids
+    used = [one for one, counts in zip(ids, file.used, strict=True) if counts]
+    for asked in (used, ids):
+        with pytest.raises(InputError, match="nothing remains"):
+            request(state, asked, "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_an_unknown_id_names_its_file(home: Home, tmp_path: Path) -> None:
+    state = begin(home, tmp_path / "state")
+    with pytest.raises(InputError, match=r"asked\.txt: 1 of 2 ids are not in train\.jsonl: 'nobody'"):
+        request(state, ["row-0-0", "nobody"], "model")

@@ -74,7 +74,7 @@ def serve_request(
         What was done.
 
     Raises:
-        InputError: There is nowhere to write.
+        InputError: There is nowhere to write, or it is in the state.
     """
     runtime, now = runtime or Runtime(), datetime.now(UTC)
     target = None if dry_run else output
@@ -89,6 +89,8 @@ def serve_request(
             settings = opened.settings
             inputs = (settings.model, settings.fisher, settings.data, forget, state)
             check_checkpoint_output(target, force=force, inputs=inputs)
+            if state.resolve() in target.resolve().parents:
+                raise InputError(f"output {target} is in the state {state}", hint="choose another place")
         original = open_original(opened, runtime)
         started = time.perf_counter()
         encoded = original.session.encode(_new_examples(opened, original, asked, forget))

@@ -361,3 +361,10 @@ def test_an_unknown_id_names_its_file(home: Home, tmp_path: Path) -> None:
     state = begin(home, tmp_path / "state")
     with pytest.raises(InputError, match=r"asked\.txt: 1 of 2 ids are not in train\.jsonl: 'nobody'"):
         request(state, ["row-0-0", "nobody"], "model")
+
+
+def test_no_model_is_written_into_the_state(home: Home, tmp_path: Path) -> None:
+    state = begin(home, tmp_path / "state")
+    with pytest.raises(InputError, match="is in the state"):
+        request(state, ["row-0-0"], "state/model")
+    assert not (state / "model").exists()

@@ -10,6 +10,8 @@ from speu_cli.evaluation.metric import Metric, not_computed
 
 LEVEL = 0.95
 _Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
+# A bound may lie within 1e-8 of 1, where the 2e-12 that the search stops at by default would show.
+_FINEST = 1e-15
 
 Floats = npt.NDArray[np.float64]
 
@@ -106,6 +108,6 @@ def area(value: float, positives: int, negatives: int) -> Metric:
 
     # θ = 0 and θ = 1 are roots of their own when the value lies there; the search starts just inside.
     inside = min(max(value, 1e-12), 1 - 1e-12)
-    low = 0.0 if value == 0 else float(optimize.brentq(excess, 0.0, inside))
-    high = 1.0 if value == 1 else float(optimize.brentq(excess, inside, 1.0))
+    low = 0.0 if value == 0 else float(optimize.brentq(excess, 0.0, inside, xtol=_FINEST))
+    high = 1.0 if value == 1 else float(optimize.brentq(excess, inside, 1.0, xtol=_FINEST))
     return Metric(value, low, high, positives + negatives)

@@ -9,7 +9,8 @@ from pathlib import Path
 TARGET = Path(__file__).parent / "cli.md"
 COMMANDS = [
     *("fisher", "merge", "mask", "unlearn", "eval", "train", "inspect"),
-    *("requests", "requests init", "requests list", "requests show", "requests verify"),
+    *("requests", "requests init", "requests list", "requests show"),
+    *("requests verify", "requests report", "requests compact"),
 ]
 HEAD = """# Commands
 

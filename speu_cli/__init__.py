@@ -2,8 +2,8 @@
 
 The stages are functions: ``fisher`` (and ``plan``, its dry run), ``merge``, ``mask``, ``unlearn``,
 ``evaluate``, ``train`` and ``inspect``; of successive requests ``start_requests``, ``serve_request``,
-``list_requests``, ``show_request`` and ``verify_requests``. Each name is imported when it is first used,
-so that ``import speu_cli`` costs nothing.
+``list_requests``, ``show_request``, ``verify_requests``, ``report_requests`` and ``compact_requests``.
+Each name is imported when it is first used, so that ``import speu_cli`` costs nothing.
 """
 
 from importlib import import_module
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         SpeuError,
         UnsafeStepError,
     )
+    from speu_cli.masks.localization import MaskSettings
     from speu_cli.progress import Progress, Silent
     from speu_cli.stages.evaluate import EvaluateResult, evaluate
     from speu_cli.stages.fisher import FisherResult, fisher
@@ -29,10 +30,12 @@ if TYPE_CHECKING:
     from speu_cli.stages.mask import MaskResult, mask
     from speu_cli.stages.merge import MergeResult, merge
     from speu_cli.stages.plan import FisherPlan, plan
+    from speu_cli.stages.requests.compact import CompactResult, compact_requests
     from speu_cli.stages.requests.listing import ListResult, list_requests, show_request
+    from speu_cli.stages.requests.report import ReportResult, report_requests
     from speu_cli.stages.requests.serve import serve_request
     from speu_cli.stages.requests.served import ServedResult
-    from speu_cli.stages.requests.start import StartResult, StepChoice, start_requests
+    from speu_cli.stages.requests.start import StartResult, StepChoice, WatchChoice, start_requests
     from speu_cli.stages.requests.verify import VerifyResult, verify_requests
     from speu_cli.stages.runtime import Runtime
     from speu_cli.stages.train import TrainResult, train
@@ -40,6 +43,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactError",
+    "CompactResult",
     "DataChoice",
     "EvaluateResult",
     "FisherPlan",
@@ -49,9 +53,11 @@ __all__ = [
     "ListResult",
     "LockedError",
     "MaskResult",
+    "MaskSettings",
     "MergeResult",
     "OutputExistsError",
     "Progress",
+    "ReportResult",
     "ResourceError",
     "Runtime",
     "ServedResult",
@@ -63,7 +69,9 @@ __all__ = [
     "UnlearnResult",
     "UnsafeStepError",
     "VerifyResult",
+    "WatchChoice",
     "__version__",
+    "compact_requests",
     "evaluate",
     "fisher",
     "inspect",
@@ -71,6 +79,7 @@ __all__ = [
     "mask",
     "merge",
     "plan",
+    "report_requests",
     "serve_request",
     "show_request",
     "start_requests",
@@ -90,6 +99,7 @@ _NAMES_OF_MODULES = {
         "SpeuError",
         "UnsafeStepError",
     ],
+    "speu_cli.masks.localization": ["MaskSettings"],
     "speu_cli.progress": ["Progress", "Silent"],
     "speu_cli.stages.evaluate": ["EvaluateResult", "evaluate"],
     "speu_cli.stages.fisher": ["FisherResult", "fisher"],
@@ -97,10 +107,12 @@ _NAMES_OF_MODULES = {
     "speu_cli.stages.mask": ["MaskResult", "mask"],
     "speu_cli.stages.merge": ["MergeResult", "merge"],
     "speu_cli.stages.plan": ["FisherPlan", "plan"],
+    "speu_cli.stages.requests.compact": ["CompactResult", "compact_requests"],
     "speu_cli.stages.requests.listing": ["ListResult", "list_requests", "show_request"],
+    "speu_cli.stages.requests.report": ["ReportResult", "report_requests"],
     "speu_cli.stages.requests.serve": ["serve_request"],
     "speu_cli.stages.requests.served": ["ServedResult"],
-    "speu_cli.stages.requests.start": ["StartResult", "StepChoice", "start_requests"],
+    "speu_cli.stages.requests.start": ["StartResult", "StepChoice", "WatchChoice", "start_requests"],
     "speu_cli.stages.requests.verify": ["VerifyResult", "verify_requests"],
     "speu_cli.stages.runtime": ["Runtime"],
     "speu_cli.stages.train": ["TrainResult", "train"],

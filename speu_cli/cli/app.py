@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from speu_cli.cli import eval as eval_command
-from speu_cli.cli import fisher, inspect, mask, merge, requests, train, unlearn
+from speu_cli.cli import fisher, inspect, mask, merge, requests, state, train, unlearn
 from speu_cli.cli.groups import spread
 from speu_cli.cli.options import PANELS
 from speu_cli.cli.output import Output
@@ -21,7 +21,8 @@ _EPILOG = """\b
 Exit codes:
   0 done, 1 a --require of eval not met, 2 wrong options, rows or ids, 4 a file is corrupt or does not
   fit, 5 the output exists, 6 another run writes it, 7 out of disk or memory, no permission or no such
-  device, 8 no safe step, 70 a bug, 130 interrupted, 141 the reader of the output has gone, 143 terminated.
+  device, 8 no safe step, 9 a request was served and retraining is advised, 70 a bug, 130 interrupted,
+  141 the reader of the output has gone, 143 terminated.
 
 \b
 Environment:
@@ -137,10 +138,12 @@ _add("merge", merge.merge, "Put the shards of a divided run together.", merge.EX
 _add("mask", mask.mask, "Choose which heads and filters an update may change.", mask.EXAMPLES)
 _add("unlearn", unlearn.unlearn, "Forget examples: a new checkpoint beside the old.", unlearn.EXAMPLES)
 app.add_typer(_requests)
-_add("init", requests.init, "Make a state that requests are served from.", requests.INIT_EXAMPLES, _requests)
+_add("init", state.init, "Make a state that requests are served from.", state.EXAMPLES, _requests)
 _add("list", requests.list_requests, "List what was served.", requests.LIST_EXAMPLES, _requests)
 _add("show", requests.show_request, "What the ledger says of a request.", requests.SHOW_EXAMPLES, _requests)
 _add("verify", requests.verify, "Verify the ledger and its files.", requests.VERIFY_EXAMPLES, _requests)
+_add("report", requests.report, "A record of each request.", requests.REPORT_EXAMPLES, _requests)
+_add("compact", requests.compact, "Remove old sums.", requests.COMPACT_EXAMPLES, _requests)
 _add("eval", eval_command.evaluate, "Measure what a model still knows.", eval_command.EXAMPLES)
 _add("train", train.train, "Fine-tune a model, also without some of the examples.", train.EXAMPLES)
 _add("inspect", inspect.inspect, "Show what is in a file that speu wrote.", inspect.EXAMPLES)

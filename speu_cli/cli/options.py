@@ -46,6 +46,7 @@ DataOption = Annotated[
 FisherOption = Annotated[
     Path, of_input("--fisher", metavar="FILE", help="Statistics of the training examples, from speu fisher.")
 ]
+StateArgument = Annotated[Path, argument(metavar="STATE", help="Folder of the state.")]
 # Where a state may stand in for them.
 OptionalModelArgument = Annotated[
     Path | None,

@@ -1,38 +1,17 @@
-"""``speu requests``: the state that requests are served from, and the ledger of what was done."""
+"""``speu requests``: what the ledger of a state says, and whether everything is as it says."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from speu_cli.cli.options import (
-    CurvatureOption,
-    DampingOption,
-    DataOption,
-    DataOptions,
-    FisherOption,
-    ForgetExamplesOption,
-    KindsOption,
-    MaxOvershootOption,
-    MethodOption,
-    RateOption,
-    RoundsOption,
-    RunOptions,
-    ShowOptions,
-    SparsityOption,
-    TargetLossOption,
-    argument,
-    of_input,
-)
+from speu_cli.cli.options import ForceOption, ShowOptions, StateArgument, argument, of_output
 from speu_cli.cli.output import Output
+from speu_cli.cli.wording import size
 
 if TYPE_CHECKING:
+    from speu_cli.stages.requests.listing import ListResult
     from speu_cli.stages.requests.verify import VerifyResult
+    from speu_cli.unlearning.requests.capacity import Level
 
-StateArgument = Annotated[Path, argument(metavar="STATE", help="Folder of the state.")]
-
-INIT_EXAMPLES = """
-  speu requests init state/ --model model/ --fisher fisher.safetensors --data train.jsonl
-  speu unlearn --state state/ --forget ids.txt --request-id R-2026-017 -o unlearned/
-"""
 LIST_EXAMPLES = """
   speu requests list state/
   speu requests list state/ --json
@@ -43,89 +22,33 @@ SHOW_EXAMPLES = """
 VERIFY_EXAMPLES = """
   speu requests verify state/
 """
-
-
-def init(
-    *,
-    state: StateArgument,
-    model: Annotated[
-        Path, of_input("--model", metavar="MODEL", help="Checkpoint folder that requests start from.")
-    ],
-    fisher: FisherOption,
-    data: DataOption,
-    choice: DataOptions,
-    continues: Annotated[
-        Path | None,
-        of_input(
-            "--continues",
-            metavar="STATE",
-            help="State of the model before it was retrained: the new ledger names the head of its ledger.",
-        ),
-    ] = None,
-    method: MethodOption = "spe-so",
-    sparsity: SparsityOption = 0.9,
-    kinds: KindsOption = "both",
-    curvature: CurvatureOption = "total",
-    rounds: RoundsOption = None,
-    rate: RateOption = None,
-    target_loss: TargetLossOption = None,
-    max_overshoot: MaxOvershootOption = 2.0,
-    damping: DampingOption = 0.1,
-    forget_examples: ForgetExamplesOption = "all",
-    show: ShowOptions,
-    run: RunOptions,
-) -> None:
-    """Make a state: a folder that one request after the other is served from, each at the same price.
-
-    It settles model, statistics and method for all requests. Every request is computed at the original
-    model, from the sums of all that was forgotten. The file salt in it tells which ids were forgotten to
-    whoever also has the ledger: keep it apart.
-    """
-    out = show.output()
-    with out.working(data) as progress:
-        from speu_cli.stages.requests.start import StepChoice, start_requests
-
-        result = start_requests(
-            state,
-            model,
-            fisher,
-            data,
-            method=method,
-            sparsity=sparsity,
-            kinds=kinds,
-            curvature=curvature,
-            rounds=rounds,
-            step=StepChoice(damping, rate, target_loss, max_overshoot, forget_examples),
-            continues=continues,
-            choice=choice.choice(),
-            runtime=run.runtime(progress),
-        )
-    if out.json:
-        out.json_object(result)
-        return
-    out.facts(
-        {
-            "state": result.state,
-            "examples": result.examples,
-            "method": result.method,
-            "statistics": result.statistics,
-            "salt": result.salt,
-            "continues": result.continues,
-        }
-    )
+REPORT_EXAMPLES = """
+  speu requests report state/ R-2026-017
+  speu requests report state/ -o records/
+"""
+COMPACT_EXAMPLES = """
+  speu requests compact state/ --dry-run
+  speu requests compact state/
+"""
 
 
 def list_requests(*, state: StateArgument, show: ShowOptions) -> None:
-    """List the requests of a state, one a line."""
+    """List the requests of a state, one a line, with the drift of the model from the original one."""
     out = show.output()
     with out.working():
         from speu_cli.stages.requests.listing import list_requests as stage
 
         result = stage(state)
+    if result.interrupted:
+        out.note(result.interrupted)
     if out.json:
         out.json_object(result)
         return
-    columns = ("request", "time", "examples", "before", "in all", "rate", "forget loss")
+    _show_list(out, result)
+
+
+def _show_list(out: Output, result: "ListResult") -> None:
+    columns = ("request", "time", "examples", "before", "in all", "rate", "forget loss", "held-out", "drift")
     out.table(
         columns,
         [
@@ -137,6 +60,8 @@ def list_requests(*, state: StateArgument, show: ShowOptions) -> None:
                 r.in_all,
                 "-" if r.rate is None else r.rate,
                 f"{_loss(r.loss_before)} -> {_loss(r.loss_after)}",
+                _after(r.capacity.holdout),
+                f"{r.capacity.drift.share:.3%}",
             )
             for r in result.requests
         ],
@@ -145,6 +70,10 @@ def list_requests(*, state: StateArgument, show: ShowOptions) -> None:
 
 def _loss(value: float | None) -> str:
     return "-" if value is None else f"{value:.4f}"
+
+
+def _after(level: "Level | None") -> str:
+    return _loss(level.after if level is not None else None)
 
 
 def show_request(
@@ -169,6 +98,8 @@ def verify(*, state: StateArgument, show: ShowOptions) -> None:
         from speu_cli.stages.requests.verify import verify_requests as stage
 
         result = stage(state)
+    for note in result.notes:
+        out.note(note)
     _show_verified(out, result)
     _refuse_what_is_wrong(result)
 
@@ -201,3 +132,64 @@ def _refuse_what_is_wrong(result: "VerifyResult") -> None:
         raise ArtifactError(
             f"{len(result.wrong)} of the files are not what the ledger says: {result.wrong[0]}"
         )
+
+
+def report(
+    *,
+    state: StateArgument,
+    request_id: Annotated[
+        str | None, argument(metavar="NAME", help="Name of a request.", show_default="all of them")
+    ] = None,
+    output: Annotated[
+        Path | None,
+        of_output(
+            "--output",
+            "-o",
+            metavar="FOLDER",
+            show_default="standard output",
+            help="Write a .md and a .json file of each request into this new folder.",
+        ),
+    ] = None,
+    force: ForceOption = False,
+    show: ShowOptions,
+) -> None:
+    """Report of each request what was asked, what was done, what it showed, and what it does not prove.
+
+    For the person who answers the one whose data it was, from the ledger alone: Markdown, or with --json one
+    JSON object. No ids and no texts are in it.
+    """
+    out = show.output()
+    with out.working():
+        from speu_cli.stages.requests.report import report_requests
+
+        result = report_requests(state, request_id, output, force=force)
+    if out.json:
+        out.json_object(result)
+    elif output is None:
+        print(result.markdown(), end="")
+    else:
+        out.facts({"output": output, "files": result.files})
+
+
+def compact(
+    *,
+    state: StateArgument,
+    dry_run: Annotated[
+        bool, of_output("--dry-run", help="Tell what would be removed; remove nothing.")
+    ] = False,
+    show: ShowOptions,
+) -> None:
+    """Remove the sums of earlier requests, which no request needs, once those of the last are known whole.
+
+    Each is twice as large as the statistics. The ledger and the models stay as they are.
+    """
+    out = show.output()
+    with out.working():
+        from speu_cli.stages.requests.compact import compact_requests
+
+        result = compact_requests(state, dry_run=dry_run)
+    if out.json:
+        out.json_object(result)
+        return
+    removed = "would remove" if dry_run else "removed"
+    out.facts({"state": result.state, removed: result.removed or "nothing", "size": size(result.bytes)})

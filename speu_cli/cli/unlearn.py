@@ -44,7 +44,7 @@ EXAMPLES = """
 
 # What a state settles for all its requests.
 SETTLED = (
-    *("model", "fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds"),
+    *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds"),
     *("target_loss", "max_overshoot", "damping", "forget_examples"),
 )
 
@@ -60,8 +60,9 @@ def unlearn(
         of_input(
             "--state",
             metavar="STATE",
-            help="Serve the next request of a state from speu requests init, in place of MODEL, --fisher "
-            "and --data; how it is served was settled there, but for --rate.",
+            help="Serve the next request of a state from speu requests init, in place of --fisher and "
+            "--data; how it is served was settled there, but for --rate. MODEL is needed only where the "
+            "model that the request starts from was moved.",
         ),
     ] = None,
     request_id: Annotated[
@@ -119,6 +120,7 @@ def unlearn(
             forget,
             output,
             request_id=request_id,
+            model=model,
             rate=rate,
             dry_run=dry_run,
             run=run,
@@ -201,9 +203,10 @@ def _refuse_what_is_settled(given: Mapping[str, object], choice: DataOptions) ->
     odd = [name for name in SETTLED if given[name] != parameters[name].default]
     odd += [field.name for field in fields(choice) if getattr(choice, field.name) is not None]
     if odd:
-        name = "MODEL" if odd[0] == "model" else "--" + odd[0].replace("_", "-")
+        name = odd[0].replace("_", "-")
         raise InputError(
-            f"{name} was given with --state, which has settled it", hint="leave it out, or make another state"
+            f"--{name} was given with --state, which has settled it",
+            hint="leave it out, or make another state",
         )
 
 

@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from speu_cli.errors import InputError
+from speu_cli.unlearning.requests.capacity import Capacity
 from speu_cli.unlearning.requests.ledger import Entry
-from speu_cli.unlearning.requests.state import open_state
+from speu_cli.unlearning.requests.state import State, look_into_state
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Listed:
         rate: η of the new examples; None if there are none.
         loss_before: Mean loss of the new examples at θ*; None if there are none.
         loss_after: At the new model.
+        capacity: Drift, share and watched losses of the new model, against θ*.
+        retrain: Thresholds that it has reached.
         output: Where the model was written.
     """
 
@@ -36,6 +39,8 @@ class Listed:
     rate: float | None
     loss_before: float | None
     loss_after: float | None
+    capacity: Capacity
+    retrain: list[str]
     output: str
 
 
@@ -48,19 +53,22 @@ class ListResult:
         head: Hash of the ledger's last entry.
         examples: n_D.
         requests: In order.
+        interrupted: What became of a request whose run was killed; None if none was.
     """
 
     state: Path
     head: str
     examples: int
     requests: list[Listed]
+    interrupted: str | None
 
 
 def list_requests(state: Path) -> ListResult:
     """List the requests of a state, whose chain is verified."""
-    with open_state(state) as opened:
+    with look_into_state(state) as opened:
         requests = [_listed(entry) for entry in opened.requests]
-        return ListResult(state, opened.ledger.head, opened.settings.examples, requests)
+        head, examples = opened.ledger.head, opened.settings.examples
+        return ListResult(state, head, examples, requests, opened.interrupted)
 
 
 def show_request(state: Path, request_id: str) -> Mapping[str, Any]:
@@ -72,21 +80,30 @@ def show_request(state: Path, request_id: str) -> Mapping[str, Any]:
 
     Returns:
         The record, with its place in the chain.
+    """
+    with look_into_state(state) as opened:
+        entry = find_request(opened, request_id)
+    return {**entry.record, "number": entry.number, "previous": entry.previous, "sha256": entry.sha256}
+
+
+def find_request(state: State, request_id: str) -> Entry:
+    """Find a request by its name.
+
+    Args:
+        state: An open state.
+        request_id: Names the request.
+
+    Returns:
+        Its entry.
 
     Raises:
         InputError: There is no such request.
     """
-    with open_state(state) as opened:
-        for entry in opened.requests:
-            if entry.record["id"] == request_id:
-                return {
-                    **entry.record,
-                    "number": entry.number,
-                    "previous": entry.previous,
-                    "sha256": entry.sha256,
-                }
-        names = ", ".join(str(entry.record["id"]) for entry in opened.requests[-5:]) or "none"
-    raise InputError(f"no request {request_id!r} in {state}, the last ones are: {names}")
+    for entry in state.requests:
+        if entry.record["id"] == request_id:
+            return entry
+    names = ", ".join(str(entry.record["id"]) for entry in state.requests[-5:]) or "none"
+    raise InputError(f"no request {request_id!r} in {state.folder}, the last ones are: {names}")
 
 
 def _listed(entry: Entry) -> Listed:
@@ -101,5 +118,7 @@ def _listed(entry: Entry) -> Listed:
         rate=record["rate"],
         loss_before=record["loss_before"],
         loss_after=record["loss_after"],
+        capacity=Capacity.of(record["capacity"]),
+        retrain=record["retrain"],
         output=record["output"],
     )

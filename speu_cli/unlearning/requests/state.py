@@ -1,12 +1,13 @@
 """A state: the folder that requests to one model are served from, one after the other."""
 
 import json
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 
@@ -14,12 +15,16 @@ from speu_cli.artifacts.atomic import atomic_folder
 from speu_cli.artifacts.digest import hash_text
 from speu_cli.errors import ArtifactError, InputError, LockedError
 from speu_cli.unlearning.requests.ledger import Entry, Ledger, create_ledger, read_ledger
+from speu_cli.unlearning.requests.pending import Pending, end, read_pending
 from speu_cli.unlearning.requests.salt import Salt, create_salt, read_salt
 
 FORMAT_VERSION = 1
-SETTINGS, SALT, LEDGER, MASK = "state.json", "salt", "ledger.jsonl", "mask.safetensors"
+SETTINGS, SALT, LEDGER = "state.json", "salt", "ledger.jsonl"
+MASK, WATCHED = "mask.safetensors", "watched.safetensors"
 LOCK = "state.lock"
 MAX_SETTINGS = 2**20
+
+Mode = Literal["aided", "free"]
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,11 @@ class StateSettings:
         data: The training set.
         split: Which split of it, if it has several.
         examples: n_D.
+        holdout: Examples never trained on whose losses are watched, if there are any.
+        mode: ``aided``: all at θ*, with the sums of the forgotten; ``free``: each from the last model.
+        max_examples: With ``free``, most remaining examples that statistics are computed of; None: all.
         method: Method, mask and step, as JSON values.
+        retrain_when: Thresholds at which the model is to be retrained.
         salt: Fingerprint of the salt.
         continues: Head of the ledger that this one follows, after a retraining.
     """
@@ -46,7 +55,11 @@ class StateSettings:
     data: str
     split: str | None
     examples: int
+    holdout: str | None
+    mode: Mode
+    max_examples: int | None
     method: Mapping[str, Any]
+    retrain_when: Sequence[str]
     salt: str
     continues: str | None
 
@@ -70,12 +83,14 @@ class State:
         settings: What never changes.
         ledger: What was done.
         salt: Of the ids in the ledger.
+        interrupted: What became of a request whose run was killed; None if none was.
     """
 
     folder: Path
     settings: StateSettings
     ledger: Ledger
     salt: Salt
+    interrupted: str | None = None
 
     @cached_property
     def requests(self) -> list[Entry]:
@@ -114,16 +129,17 @@ def new_state(folder: Path) -> Iterator[tuple[Path, Salt]]:
         yield unfinished, create_salt(unfinished / SALT)
 
 
-def settle(unfinished: Path, settings: StateSettings, mask: str | None) -> None:
+def settle(unfinished: Path, settings: StateSettings, *, mask: str | None, watched: str) -> None:
     """Write the settings of a new state, and open its ledger with them.
 
     Args:
         unfinished: From :func:`new_state`.
         settings: What never changes.
         mask: Digest of the mask that requests start from, if there is one.
+        watched: Digest of what is watched.
     """
     (unfinished / SETTINGS).write_text(settings.text(), encoding="utf-8")
-    named = {"settings": settings.digest, "mask": mask, "continues": settings.continues}
+    named = {"settings": settings.digest, "mask": mask, "watched": watched, "continues": settings.continues}
     create_ledger(unfinished / LEDGER).append({"kind": "start", **named, "model": settings.identity})
 
 
@@ -147,7 +163,28 @@ def open_state(folder: Path) -> Iterator[State]:
     except Timeout as error:
         raise LockedError(f"another run is using the state {folder}", hint="wait for it") from error
     with lock:
-        yield _opened(folder, settings)
+        pending = read_pending(folder)
+        state = _opened(folder, settings, pending)
+        if pending is not None and pending.head != state.ledger.head:
+            end(folder)  # it is done, and told once
+        yield state
+
+
+@contextmanager
+def look_into_state(folder: Path) -> Iterator[State]:
+    """Open a state to read it; one that cannot be written to needs no lock, for nobody writes to it.
+
+    Args:
+        folder: The state.
+
+    Yields:
+        It, everything in it verified.
+    """
+    if os.access(folder, os.W_OK):
+        with open_state(folder) as state:
+            yield state
+    else:
+        yield _opened(folder, read_settings(folder), read_pending(folder))
 
 
 def read_settings(folder: Path) -> StateSettings:
@@ -190,12 +227,13 @@ def read_settings(folder: Path) -> StateSettings:
     return settings
 
 
-def _opened(folder: Path, settings: StateSettings) -> State:
+def _opened(folder: Path, settings: StateSettings, pending: Pending | None) -> State:
     """Read the rest of a state, and refuse what does not fit together.
 
     Args:
         folder: The state.
         settings: Its settings.
+        pending: The request that was being written when a run ended.
 
     Returns:
         The state.
@@ -212,4 +250,4 @@ def _opened(folder: Path, settings: StateSettings) -> State:
         )
     if salt.fingerprint != settings.salt:
         raise ArtifactError(f"{folder / SALT} is not the salt of this state", hint="put back the right one")
-    return State(folder, settings, ledger, salt)
+    return State(folder, settings, ledger, salt, pending.told(ledger) if pending else None)

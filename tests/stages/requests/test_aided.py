@@ -4,7 +4,7 @@ import errno
 import json
 import os
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -12,9 +12,9 @@ import pytest
 import torch
 from datasets import Dataset, DatasetDict
 from safetensors.torch import load_file
-from torch import Tensor
+from serving import FIXED, begin, distance, request
 
-from memorised import Home, memorised, snapshot
+from memorised import Home, snapshot
 from oracles import statistics as oracle
 from speu_cli.artifacts.format import read_artifact
 from speu_cli.data.columns import DataChoice
@@ -23,8 +23,7 @@ from speu_cli.errors import ArtifactError, InputError, LockedError
 from speu_cli.stages.fisher import fisher
 from speu_cli.stages.inspect import inspect
 from speu_cli.stages.requests.serve import serve_request
-from speu_cli.stages.requests.served import ServedResult
-from speu_cli.stages.requests.start import StepChoice, start_requests
+from speu_cli.stages.requests.start import start_requests
 from speu_cli.stages.requests.verify import verify_requests
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
@@ -33,42 +32,6 @@ from speu_cli.statistics.files import read_statistics
 from speu_cli.unlearning.requests.ledger import read_ledger
 from speu_cli.unlearning.requests.state import open_state
 from tiny import write_ids
-
-RATE = 1e-4
-FIXED = StepChoice(rate=RATE, max_overshoot=100)
-
-
-@pytest.fixture(scope="module")
-def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """A model with its statistics."""
-    made = memorised(tmp_path_factory.mktemp("aided"))
-    fisher(
-        made.model,
-        made.path("train.jsonl"),
-        made.folder / "fisher.safetensors",
-        holdout=made.path("dev.jsonl"),
-    )
-    return made
-
-
-def begin(home: Home, state: Path, method: Method = "spe-so", step: StepChoice | None = FIXED) -> Path:
-    start_requests(
-        state,
-        home.model,
-        home.folder / "fisher.safetensors",
-        home.path("train.jsonl"),
-        method=method,
-        step=step,
-    )
-    return state
-
-
-def request(
-    state: Path, ids: list[str], output: str, *, request_id: str | None = None, rate: float | None = None
-) -> ServedResult:
-    write_ids(state.parent / "asked.txt", ids)
-    asked, model = str(state.parent / "asked.txt"), state.parent / output
-    return serve_request(state, asked, model, request_id=request_id, rate=rate)
 
 
 @pytest.mark.parametrize("method", ["spe-so", "so"])
@@ -93,13 +56,6 @@ def test_any_steps_in_any_order_give_the_model_of_one_shot(
             distance({n: found[n]}, {n: expected[n]}) <= 1e-5 for n in expected
         )  # as law 1, in float32
     assert distance(original, expected) > 1e-3  # the step itself is far above that
-
-
-def distance(found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> float:
-    """‖θ − θ'‖ / ‖θ'‖."""
-    off = sum(float((found[name].double() - tensor).square().sum()) for name, tensor in expected.items())
-    size = sum(float(tensor.double().square().sum()) for tensor in expected.values())
-    return (off / size) ** 0.5 if off else 0.0
 
 
 def parts(ids: list[str], seed: int) -> Iterator[list[str]]:

@@ -1,0 +1,92 @@
+"""What is watched while requests come: held-out and remaining examples, and their losses at θ*."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from speu_cli.artifacts.format import library_versions, read_artifact, write_artifact
+from speu_cli.checkpoints.identity import ModelIdentity
+from speu_cli.errors import ArtifactError
+
+KIND = "watched"
+
+Rows = npt.NDArray[np.int64]
+Losses = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Some examples of a set.
+
+    Attributes:
+        rows: Hashes of their rows, int64 ``[n]``.
+        losses: At θ*, float64 ``[n]``.
+    """
+
+    rows: Rows
+    losses: Losses
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What is watched.
+
+    Attributes:
+        holdout: Of the held-out set; empty without one.
+        remaining: Of the training set.
+    """
+
+    holdout: Sample
+    remaining: Sample
+
+
+def write_watched(target: Path, watched: Watched, model: ModelIdentity) -> str:
+    """Write what is watched into a new state.
+
+    Args:
+        target: File to write.
+        watched: It.
+        model: θ*.
+
+    Returns:
+        The digest of the content.
+    """
+    tensors = {}
+    for name, sample in (("holdout", watched.holdout), ("remaining", watched.remaining)):
+        tensors[f"{name}/rows"] = torch.from_numpy(sample.rows)
+        tensors[f"{name}/losses"] = torch.from_numpy(sample.losses)
+    record = {"model": asdict(model), "versions": library_versions()}
+    return write_artifact(target, KIND, record, tensors, force=False)
+
+
+def read_watched(path: Path, digest: str) -> Watched:
+    """Read what is watched.
+
+    Args:
+        path: Its file.
+        digest: That the content must have.
+
+    Returns:
+        It.
+
+    Raises:
+        ArtifactError: The file is not intact, or another one.
+    """
+    artifact = read_artifact(path, KIND)
+    if artifact.digest != digest:
+        raise ArtifactError(
+            f"{path} has the sha256 {artifact.digest[:12]}, the ledger says {digest[:12]}",
+            hint="restore it from a copy",
+        )
+    tensors = artifact.tensors
+    holdout, remaining = (
+        Sample(tensors[f"{name}/rows"].numpy(), tensors[f"{name}/losses"].numpy())
+        for name in ("holdout", "remaining")
+    )
+    return Watched(holdout, remaining)

@@ -10,7 +10,7 @@ import re
 import shutil
 import stat
 from collections.abc import Container, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -171,13 +171,25 @@ def _mend(target: Path) -> None:
     """Put back a folder that a killed run had moved aside, and sweep temporary paths away."""
     # By the whole name: the leftovers of `model` are not those of `model.v2`, which another run may write.
     ours = re.compile(rf"\.{re.escape(target.name)}\.\d+\.(tmp|old)")
-    for leftover in [path for path in target.parent.iterdir() if ours.fullmatch(path.name)]:
-        if leftover.suffix == ".old" and not target.exists():
-            os.rename(leftover, target)
-        elif leftover.is_dir():
+    found = sorted(path for path in target.parent.iterdir() if ours.fullmatch(path.name))
+    for leftover in [path for path in found if path.suffix == ".tmp"]:
+        if leftover.is_dir():
             shutil.rmtree(leftover, ignore_errors=True)
         else:
             leftover.unlink(missing_ok=True)
+    for aside in [path for path in found if path.suffix == ".old"]:
+        if not target.exists():
+            os.rename(aside, target)
+        else:
+            _remove_aside(aside)
+
+
+def _remove_aside(aside: Path) -> None:
+    """Remove a folder that was replaced, under a name that is never put back: it may end halfway."""
+    removed = aside.with_suffix(".tmp")
+    with suppress(OSError):
+        os.rename(aside, removed)
+        shutil.rmtree(removed, ignore_errors=True)
 
 
 def _lock_of(name: str) -> str:

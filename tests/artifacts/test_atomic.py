@@ -130,8 +130,8 @@ def test_killed_at_random_moments(kind: str, tmp_path: Path) -> None:
     [
         # flush, mode, | rename, flush of the folder
         ("file", ["a"] * 3 + ["b"] * 2),
-        # mode and flush of each file, flush, | two renames, flush of the folder above
-        ("folder", ["a"] * 8 + ["absent", "b", "b"]),
+        # mode and flush of each file, flush, | two renames, flush of the folder above, rename of the old one
+        ("folder", ["a"] * 8 + ["absent"] + ["b"] * 3),
     ],
 )
 def test_killed_before_each_call(kind: str, states: list[str], tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What a state says while a request is written, so that a run that is killed can be told of afterwards."""
 
 import json
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -57,8 +58,9 @@ def begin(folder: Path, pending: Pending) -> None:
 
 
 def end(folder: Path) -> None:
-    """Say that no request is being written."""
-    (folder / PENDING).unlink(missing_ok=True)
+    """Say that no request is being written; where that fails, the next command tells that it is done."""
+    with suppress(OSError):
+        (folder / PENDING).unlink(missing_ok=True)
 
 
 def read_pending(folder: Path) -> Pending | None:

@@ -8,6 +8,7 @@ EXTRAS ?= dev
 VENV ?= .venv
 WORKERS ?= 2
 BENCH ?=
+FUZZ ?= 60
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
@@ -15,7 +16,7 @@ STAMP := $(VENV)/.made-with-$(EXTRAS)
 PEERS := $(VENV)/.made-with-peers
 ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv check format test test-gpu demo bench sample-data docs clean
+.PHONY: help venv check format test fuzz test-gpu demo bench sample-data docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -43,6 +44,10 @@ docs: venv  ## the command reference, from the commands themselves
 
 test: venv  ## the tests
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
+
+fuzz: venv  ## damaged files, guided by what they reach; FUZZ=SECONDS for each reader
+	$(PIP) install --quiet -c constraints.txt -e '.[fuzz]'
+	cd tests && PYTHONPATH=. ../$(BIN)/python fuzz/look_further.py $(FUZZ)
 
 test-gpu: venv  ## the tests that need a CUDA device
 	$(BIN)/pytest -m gpu

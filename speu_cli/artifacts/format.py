@@ -175,15 +175,19 @@ def _read_record(path: Path, kind: str | None) -> Record:
     Raises:
         InputError: There is no such file.
         ArtifactError: It is of another version or kind.
+        CorruptArtifactError: It is not as it was written.
     """
     if not path.is_file():
         raise InputError(f"file not found: {path}" if not path.exists() else f"{path} is not a file")
-    record = _parse_record(path)
+    record, text = _parse_record(path)
     if record.get("version") != FORMAT_VERSION:
         raise ArtifactError(
             f"{path} has format version {record.get('version')!r}, this speu reads version {FORMAT_VERSION}",
             hint="use the speu that wrote it, or write it again with this one",
         )
+    # Byte for byte: the same number can be spelled with another last digit.
+    if canonical_json(record) != text:
+        raise CorruptArtifactError(path, "its record is not as it was written")
     if kind is not None and record.get("kind") != kind:
         raise ArtifactError(f"{path} is a {record.get('kind')!r} file, expected {kind!r}")
     return record
@@ -209,14 +213,14 @@ def _read_tensors(path: Path, wanted: Callable[[str], bool]) -> dict[str, Tensor
         raise CorruptArtifactError(path, str(error)) from error
 
 
-def _parse_record(path: Path) -> Record:
+def _parse_record(path: Path) -> tuple[Record, str]:
     """Read the metadata key, with our own parser, for the library's lets duplicate keys pass.
 
     Args:
         path: File to read.
 
     Returns:
-        The record.
+        The record, and the text that it was read from.
 
     Raises:
         ArtifactError: The header is not that of an artifact.
@@ -243,7 +247,7 @@ def _parse_record(path: Path) -> Record:
         raise CorruptArtifactError(path, f"its header is not readable ({type(error).__name__})") from error
     if not isinstance(record, dict) or record.get("format") != "speu":
         raise ArtifactError(f"{path} was not written by speu", hint="expected a statistics or mask file")
-    return record
+    return record, text
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -1,11 +1,13 @@
 """What is watched while requests come: held-out and remaining examples, and their losses at θ*."""
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from speu_cli.artifacts.format import library_versions, read_artifact, write_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
@@ -76,7 +78,7 @@ def read_watched(path: Path, digest: str) -> Watched:
         It.
 
     Raises:
-        ArtifactError: The file is not intact, or another one.
+        ArtifactError: The file is not intact, not complete, or another one.
     """
     artifact = read_artifact(path, KIND)
     if artifact.digest != digest:
@@ -84,9 +86,15 @@ def read_watched(path: Path, digest: str) -> Watched:
             f"{path} has the sha256 {artifact.digest[:12]}, the ledger says {digest[:12]}",
             hint="restore it from a copy",
         )
-    tensors = artifact.tensors
-    holdout, remaining = (
-        Sample(tensors[f"{name}/rows"].numpy(), tensors[f"{name}/losses"].numpy())
-        for name in ("holdout", "remaining")
-    )
-    return Watched(holdout, remaining)
+    try:
+        return Watched(*(_sample(artifact.tensors, name) for name in ("holdout", "remaining")))
+    except (KeyError, ValueError) as error:
+        raise ArtifactError(f"{path} is not a complete file of watched losses: {error!r}") from error
+
+
+def _sample(tensors: Mapping[str, Tensor], name: str) -> Sample:
+    rows, losses = tensors[f"{name}/rows"], tensors[f"{name}/losses"]
+    fits = rows.dtype == torch.int64 and losses.dtype == torch.float64 and rows.shape == losses.shape
+    if not fits or rows.ndim != 1:
+        raise ValueError(f"'{name}' is misshapen")
+    return Sample(rows.numpy(), losses.numpy())

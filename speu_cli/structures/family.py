@@ -12,11 +12,16 @@ class UnitPaths:
         output: Module whose input columns belong to units; its input is what the mask variables scale.
         shared: Those of ``inputs`` with one block for several consecutive units, as many blocks as
             ``num_key_value_heads`` in the configuration.
+        unseen: Parameters of ``inputs`` that no output depends on, such as a key's bias without rotary
+            positions: it adds the same to all scores of a query, and softmax does not see it. Units own
+            nothing of them, for their gradient is rounding noise, and noise divided by its own square would
+            be a huge step.
     """
 
     inputs: tuple[str, ...]
     output: str
     shared: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ def _find_group(
         slices += [
             Slice(f"{path}.{name}.{part}", ROWS, width, shared_by=count // own)
             for part, _ in linear.named_parameters(recurse=False)
+            if f"{name}.{part}" not in paths.unseen
         ]
     slices.append(Slice(f"{output}.weight", COLUMNS, width))
     return UnitGroup(kind, layer, count, tuple(slices), output)

@@ -86,7 +86,7 @@ def entries_of_selected_units(home: Home, mask: Path) -> dict[str, torch.Tensor]
     for name, flags in allowed.items():
         layer = next((part for part in name.split(".") if part.isdecimal()), None)
         module, _, kind = name.rpartition(".")
-        if layer is None:
+        if layer is None or name.endswith(("key.bias", "k_lin.bias")):  # softmax does not see these
             continue
         heads, filters = (tensors[f"selected/{units}/{layer}"].tolist() for units in ("heads", "filters"))
         shared = next((number for ending, number in inputs.items() if module.endswith(ending)), None)

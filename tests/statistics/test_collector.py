@@ -206,7 +206,7 @@ def test_mask_gradients_by_identity_by_hook_and_by_autograd_agree(family: str, t
 @pytest.mark.parametrize("family", WITH_BIASES)
 def test_the_bias_of_a_key_has_no_gradient_rather_than_noise(family: str, tmp_path: Path) -> None:
     case = make_case(tmp_path, family, dtype=torch.float32)
-    found = collected(case)
+    found = collected(case, scope="all")
     keys = [name for name in found.fisher if name.endswith(("key.bias", "k_lin.bias"))]
     assert len(keys) == 2
     for name in keys:

@@ -8,6 +8,7 @@ FAMILY = Family(
     heads=UnitPaths(
         inputs=("attention.self.query", "attention.self.key", "attention.self.value"),
         output="attention.output.dense",
+        unseen=("attention.self.key.bias",),
     ),
     filters=UnitPaths(inputs=("intermediate.dense",), output="output.dense"),
 )

@@ -6,7 +6,9 @@ FAMILY = Family(
     model_type="distilbert",
     layer="transformer.layer.{layer}",
     heads=UnitPaths(
-        inputs=("attention.q_lin", "attention.k_lin", "attention.v_lin"), output="attention.out_lin"
+        inputs=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        output="attention.out_lin",
+        unseen=("attention.k_lin.bias",),
     ),
     filters=UnitPaths(inputs=("ffn.lin1",), output="ffn.lin2"),
 )

@@ -219,8 +219,6 @@ def test_each_request_keeps_its_own_rate(home: Home, tmp_path: Path) -> None:
     ]
     rates = [served.get(one, 0.0) for one in examples.ids]
     for name in layout.parameters:
-        if name.endswith("key.bias"):  # has no gradient, only rounding noise
-            continue
         kept = [g[name] ** 2 for g, rate in zip(gradients, rates, strict=True) if not rate]
         curvature = torch.stack(kept).mean(0)
         pull = torch.stack([rate * g[name] for g, rate in zip(gradients, rates, strict=True)]).sum(0)

@@ -112,7 +112,7 @@ def test_statistics(home: Home) -> None:
     }
     assert len(artifact.tensors["holdout_losses"]) == DEV
     fisher = [tensor for name, tensor in artifact.tensors.items() if name.startswith("fisher/")]
-    assert len(fisher) == (14 if home.family == "llama" else 20)  # Llama has no biases, and two ways in
+    assert len(fisher) == (14 if home.family == "llama" else 18)  # Llama has no biases, and two ways in
     assert all((tensor >= 0).all() and tensor.sum() > 0 for tensor in fisher if tensor.ndim > 1)
 
 

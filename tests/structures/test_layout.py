@@ -59,14 +59,14 @@ def test_slices_cover_their_tensors_once(family: str) -> None:
             for unit in range(group.count):
                 unit_entries(owners, part, unit).add_(1)
             assert (owners == part.shared_by).all()
-    # q, k, v with bias and their projection's weight; into the filters with bias and out of them
-    assert len(seen) == LAYERS * PARAMETERS_OF_A_LAYER.get(family, 7 + 3)
+    # q and v with bias, k without, and their projection's weight; into the filters with bias and out of them
+    assert len(seen) == LAYERS * PARAMETERS_OF_A_LAYER.get(family, 6 + 3)
     assert set(find_layout(model).parameters) == seen
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_linear_in_a_layer_is_listed(family: str) -> None:
-    """Of the layers' linear modules only the biases of the two output projections belong to no unit."""
+    """Of the layers' linear modules only biases belong to no unit: of the output projections, and of keys."""
     model = tiny_model(family)
     layout = find_layout(model)
     inside = {
@@ -76,6 +76,7 @@ def test_every_linear_in_a_layer_is_listed(family: str) -> None:
         for name, _ in module.named_parameters()
     }
     biases = {f"{group.output}.bias" for group in layout} & dict(model.named_parameters()).keys()
+    biases |= {name for name in inside if name.endswith(("key.bias", "k_lin.bias"))}
     assert inside - set(layout.parameters) == biases
     assert set(layout.parameters) <= inside
 

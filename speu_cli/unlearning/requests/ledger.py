@@ -4,6 +4,7 @@ It only grows. An entry counts once its line is whole, with the line break: what
 last line break never happened, and goes when the next entry is appended.
 """
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping, Sequence
@@ -175,22 +176,44 @@ def _parse(path: Path, number: int, previous: str, line: bytes) -> Entry:
     """
     try:
         fields = json.loads(line)
-        entry = Entry(number, previous, _without_chain(fields), fields["sha256"])
-        # Byte for byte: the same values in another spelling were not written by speu.
-        intact = entry.sha256 == _hash(number, previous, entry.record) and entry.line() == line
-        version, follows = str(fields["version"])[:20], str(fields["previous"])[:12]
+        version, found = fields["version"], {name: fields[name] for name in ("number", "previous", "sha256")}
+        intact = _is_intact(line, fields)
     except (ValueError, KeyError, AttributeError, TypeError, RecursionError) as error:
         raise BrokenLedgerError(path, number + 1, f"not an entry ({type(error).__name__})") from error
-    if intact:
-        return entry
-    if version != str(FORMAT_VERSION):
+    if version != FORMAT_VERSION:
         raise ArtifactError(
-            f"{path}, line {number + 1}: version {version}, this speu reads version {FORMAT_VERSION}",
+            f"{path}, line {number + 1}: version {str(version)[:20]}, this speu reads version "
+            f"{FORMAT_VERSION}",
             hint="use the speu that wrote it",
         )
-    if follows != previous[:12]:
+    if (found["number"], found["previous"]) != (number, previous):
+        follows = str(found["previous"])[:12]
         raise BrokenLedgerError(path, number + 1, f"follows {follows}, expected {previous[:12]}")
-    raise BrokenLedgerError(path, number + 1, "does not match its hash: it was changed")
+    if not intact:
+        raise BrokenLedgerError(path, number + 1, "does not match its hash: it was changed")
+    return Entry(number, previous, _without_chain(fields), found["sha256"])
+
+
+def _is_intact(line: bytes, fields: Mapping[str, Any]) -> bool:
+    """Whether a line is the one that was hashed, its hash put where it belongs among the sorted names.
+
+    The bytes are hashed, not what they say: that would be to write every line again in order to read it.
+
+    Args:
+        line: With its line break.
+        fields: What it says.
+
+    Returns:
+        Whether it is.
+    """
+    own = f'"sha256":"{fields["sha256"]}",'.encode()
+    hashed = line.removesuffix(b"\n").replace(own, b"", 1)
+    return (
+        own in line
+        and list(fields) == sorted(fields)
+        and fields["format"] == "speu-ledger"
+        and hashlib.sha256(hashed).hexdigest() == fields["sha256"]
+    )
 
 
 def _without_chain(fields: Record) -> dict[str, Any]:

@@ -2,9 +2,9 @@
 
 ``orders MODEL DATA`` serves 100 memory-aided requests of mixed sizes in three random orders, and all their
 examples at once, and tells how far the models are apart: any steps in any order should give one model.
-``cost MODEL DATA`` serves 1,000 requests of one example each, and tells time and memory of those from the 1st, the
-10th, the 100th and up to the 1,000th, three as commands and six in this process, without the time of imports;
-``--rows`` does so with the data file cut to so many rows. DATA are JSON lines with ``id``, ``text``, ``label``.
+``cost MODEL DATA`` serves 1,000 requests of one example each, and tells time and memory of those from the
+1st, the 10th, the 100th and up to the 1,000th, three as commands and six in this process, without the time of
+imports; ``--rows`` does so with the data file cut to so many rows. DATA are JSON lines.
 
 Usage: ``python benchmarks/many_requests.py orders|cost MODEL DATA [-o results/FILE.json]``.
 """
@@ -20,7 +20,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, get_args
 
 import psutil
 from figures import report
@@ -28,6 +28,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from speu_cli import StepChoice, WatchChoice, compact_requests, fisher, serve_request, start_requests
+from speu_cli.stages.unlearn import Method
 
 REQUESTS, ORDERS, LARGEST = 100, 3, 8
 # η of the measured requests: small, for a hundred of them add up.
@@ -45,7 +46,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", help="rows of the data file")
-    parser.add_argument("--methods", nargs="+", default=["spe-so"])
+    parser.add_argument("--methods", nargs="+", default=["spe-so"], choices=get_args(Method))
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     lines = arguments.data.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -76,7 +77,7 @@ class Place:
         self.data.write_text("".join(lines), encoding="utf-8")
         fisher(model, str(self.data), self.statistics)
 
-    def state(self, name: str, method: str) -> Path:
+    def state(self, name: str, method: Method) -> Path:
         """Begin a state."""
         state = self.folder / name
         step = StepChoice(rate=RATE, max_overshoot=1e9, target_loss=1.0)
@@ -103,7 +104,7 @@ class Place:
         subprocess.run([sys.executable, "-m", "speu_cli", *line], check=True, capture_output=True)
 
 
-def orders(place: Place, method: str) -> dict[str, Any]:
+def orders(place: Place, method: Method) -> dict[str, Any]:
     """Relative distances of the models that three orders give from that of one shot."""
     requests = list(_requests(place.ids))
     once = _weights(
@@ -137,7 +138,7 @@ def _requests(ids: Sequence[str]) -> Iterator[list[str]]:
         left = left[size:]
 
 
-def cost(place: Place, method: str) -> dict[str, Any]:
+def cost(place: Place, method: Method) -> dict[str, Any]:
     """Time and memory of requests, medians over some that follow one another."""
     state, process = place.state(method, method), psutil.Process()
     first_of = {number: min(number, max(COSTED) - COMMANDS - CALLS + 1) for number in COSTED}
@@ -159,10 +160,8 @@ def cost(place: Place, method: str) -> dict[str, Any]:
         }
         for number, first in first_of.items()
     ]
-    ratios = {
-        name: [point[name] / points[0][name] for point in points]
-        for name in ("command_seconds", "call_seconds")
-    }
+    times = ("command_seconds", "call_seconds")
+    ratios = {name: [point[name] / points[0][name] for point in points] for name in times}
     return {"points": points, "ratios to the first": ratios}
 
 

@@ -69,13 +69,14 @@ class Study:
         kept: Json = json.loads(keep.read_text())
         return kept
 
-    def train(self, name: str, exclude: Path | None = None) -> None:
-        """Fine-tune, five epochs at 5e-5; without the rows of a draw for its reference."""
+    def train(self, name: str, exclude: Path | None = None) -> Path:
+        """Fine-tune, five epochs at 5e-5; without the rows of a list for their reference."""
         if (self.work / name).is_dir():
-            return
+            return self.work / name
         without = ("--exclude", str(exclude)) if exclude else ()
         arguments = (str(self.encoder), "--data", self.data, "--max-length", "128", *without)
         self.speu("train", *arguments, "-o", str(self.work / name), keep=self.work / f"{name}.json")
+        return self.work / name
 
     @property
     def data(self) -> str:

@@ -1,6 +1,6 @@
 """The losses that are watched while requests come: at θ*, and at every new model."""
 
-from collections.abc import Set
+from collections.abc import Callable
 
 import numpy as np
 
@@ -30,11 +30,12 @@ def choose_watched(session: Session, training: Examples, holdout: Examples | Non
 
     def sample(examples: Examples | None, description: str) -> Sample:
         if examples is None or not most:
-            return Sample(np.zeros(0, dtype=np.int64), np.zeros(0))
-        chosen = sample_flags(len(examples), most, seed=0)
-        picked = examples.select([one for one, flag in zip(examples.ids, chosen, strict=True) if flag])
+            nothing = np.zeros(0, dtype=np.int64)
+            return Sample(nothing, np.zeros(0), nothing)
+        places = np.flatnonzero(sample_flags(len(examples), most, seed=0))
+        picked = examples.select([examples[int(place)].id for place in places])
         losses = session.outcomes(session.encode(picked), description).losses
-        return Sample(picked.row_hashes(), losses)
+        return Sample(picked.row_hashes(), losses, places)
 
     return Watched(sample(holdout, "held-out losses"), sample(training, "losses of a training sample"))
 
@@ -59,7 +60,8 @@ def capacity_of(state: State, base: Base, examples: Examples, asked: Asked, in_a
     watched = read_watched(state.folder / WATCHED, state.ledger.entries[0].record["watched"])
     holdout = None
     if settings.holdout is not None and len(watched.holdout):
-        holdout = _level(session, watched.holdout, session.read_like(examples, settings.holdout), frozenset())
+        unseen = session.read_like(examples, settings.holdout)
+        holdout = _level(session, watched.holdout, unseen, lambda _: False)
         if holdout is None or holdout.examples != len(watched.holdout):
             raise ArtifactError(
                 f"{settings.holdout} is not the held-out set that the state was made with: rows are missing, "
@@ -67,31 +69,44 @@ def capacity_of(state: State, base: Base, examples: Examples, asked: Asked, in_a
                 hint="put back the file that the state was made with",
             )
     gone = state.forgotten | asked.new.keys()
-    forgotten = {one for one in examples.ids if state.salt.hash(one) in gone}
     return Capacity(
         drift=drift(session.layout, base.original, session.checkpoint.model),
         forgotten_share=in_all / settings.examples,
         holdout=holdout,
-        remaining=_level(session, watched.remaining, examples, forgotten),
+        remaining=_level(session, watched.remaining, examples, lambda one: state.salt.hash(one) in gone),
     )
 
 
-def _level(session: Session, sample: Sample, examples: Examples, forgotten: Set[str]) -> Level | None:
+def _level(
+    session: Session, sample: Sample, examples: Examples, forgotten: Callable[[str], bool]
+) -> Level | None:
     """The loss of a sample's examples, but for those that are forgotten.
 
     Args:
         session: The new model.
         sample: What is watched, with its losses at θ*.
         examples: Where they are found.
-        forgotten: Ids that are.
+        forgotten: Tells whether an id is.
 
     Returns:
         The losses; None if nothing is watched any more.
     """
-    at_start = dict(zip(sample.rows.tolist(), sample.losses.tolist(), strict=True))
-    rows = dict(zip(examples.ids, examples.row_hashes().tolist(), strict=True)) if at_start else {}
-    start = {one: at_start[row] for one, row in rows.items() if row in at_start and one not in forgotten}
+    found = _found(sample, examples)
+    start = {one: loss for one, loss in found.items() if not forgotten(one)}
     if not start:
         return None
     after = session.outcomes(session.encode(examples.select(list(start))), "watched losses").losses
     return Level(len(start), float(np.mean(list(start.values()))), float(after.mean()))
+
+
+def _found(sample: Sample, examples: Examples) -> dict[str, float]:
+    """Losses at θ* by id, of the watched examples that are there."""
+    if not len(sample):
+        return {}
+    places = [place for place in sample.places.tolist() if place < len(examples)]
+    ids = [examples[place].id for place in places]
+    rows = examples.select(ids).row_hashes()
+    if not np.array_equal(rows, sample.rows):  # rows have left the data: look at all that are there
+        ids, rows = examples.ids, examples.row_hashes()
+    at_start = dict(zip(sample.rows.tolist(), sample.losses.tolist(), strict=True))
+    return {one: at_start[row] for one, row in zip(ids, rows.tolist(), strict=True) if row in at_start}

@@ -31,8 +31,7 @@ from speu_cli import StepChoice, WatchChoice, compact_requests, fisher, serve_re
 from speu_cli.stages.unlearn import Method
 
 REQUESTS, ORDERS, LARGEST = 100, 3, 8
-# η of the measured requests: small, for a hundred of them add up.
-RATE = 1e-8
+RATE = 1e-6
 COSTED, COMMANDS, CALLS = (1, 10, 100, 1000), 3, 6
 WATCHED, KEPT = 64, 50
 
@@ -105,12 +104,12 @@ class Place:
 
 
 def orders(place: Place, method: Method) -> dict[str, Any]:
-    """Relative distances of the models that three orders give from that of one shot."""
+    """Distances of the models that three orders give from that of one shot: of ‖θ‖, and of the step."""
     requests = list(_requests(place.ids))
     once = _weights(
         place.serve(place.state(f"{method}-once", method), [one for ids in requests for one in ids])
     )
-    original = _weights(place.model)
+    step = _distance(once, _weights(place.model))
     distances = []
     for seed in range(ORDERS):
         state = place.state(f"{method}-{seed}", method)
@@ -119,12 +118,14 @@ def orders(place: Place, method: Method) -> dict[str, Any]:
             compact_requests(state)
         found = _weights(model)
         tensors = {name: _distance({name: found[name]}, {name: once[name]}) for name in once}
-        distances.append({"all": _distance(found, once), "worst tensor": max(tensors.values())})
+        whole = _distance(found, once)
+        worst = max(tensors.values())
+        distances.append({"model": whole, "worst tensor": worst, "of the step": whole / step})
         print(json.dumps(distances[-1]), flush=True)
     return {
         "requests": len(requests),
         "examples": sum(map(len, requests)),
-        "step": _distance(once, original),
+        "step": step,
         "distances": distances,
     }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.data.columns import DataChoice
@@ -210,14 +211,14 @@ def sums_of_forgotten(
     """
     # Disjoint parts of D_f: sums add up, and what is empty is not made.
     parts = {
-        (step, used): _statistics(session, encoded.select(members.tolist()), wanted)
+        (step, used): statistics_of(session, encoded.select(members.tolist()), wanted)
         for step in (True, False)
         for used in (True, False)
         if len(members := np.flatnonzero((enters == step) & (counted == used)))
     }
 
     def sum_of(chosen: list[Statistics]) -> Statistics:
-        return reduce(add, chosen) if chosen else _statistics(session, encoded.select([]), wanted)
+        return reduce(add, chosen) if chosen else statistics_of(session, encoded.select([]), wanted)
 
     return ForgetSums(
         in_step=sum_of([part for (step, _), part in parts.items() if step]),
@@ -264,7 +265,25 @@ def _needed(statistics: Statistics, wanted: Wanted) -> Statistics:
     return replace(statistics, fisher=needed.fisher, gradient=needed.gradient)
 
 
-def _statistics(session: Session, encoded: Encoded, wanted: Wanted) -> Statistics:
+def statistics_of(
+    session: Session,
+    encoded: Encoded,
+    wanted: Wanted,
+    description: str = "forget statistics",
+    dtype: torch.dtype = torch.float64,
+) -> Statistics:
+    """Compute the statistics of examples, once each.
+
+    Args:
+        session: The model.
+        encoded: The examples.
+        wanted: Which statistics.
+        description: What the progress is called.
+        dtype: Of the sums.
+
+    Returns:
+        The sums.
+    """
     return collect(
         session.checkpoint.model,
         session.layout,
@@ -273,5 +292,6 @@ def _statistics(session: Session, encoded: Encoded, wanted: Wanted) -> Statistic
         batch_tokens=session.runtime.batch_tokens,
         wanted=wanted,
         progress=session.runtime.progress,
-        description="forget statistics",
+        description=description,
+        dtype=dtype,
     ).statistics

@@ -4,9 +4,8 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from speu_cli.artifacts.format import read_artifact
-from speu_cli.errors import ArtifactError
 from speu_cli.unlearning.requests.forgotten import KIND
+from speu_cli.unlearning.requests.recorded import read_recorded
 from speu_cli.unlearning.requests.state import State, open_state
 
 SUMS = re.compile(r"forgotten-([0-9]{6,})\.safetensors")
@@ -49,23 +48,12 @@ def compact_requests(state: Path, *, dry_run: bool = False) -> CompactResult:
 
 
 def _last_sums(state: State) -> Path | None:
-    """The sums of the last request, verified.
-
-    Args:
-        state: The state.
-
-    Returns:
-        Their file; None if there are none.
-
-    Raises:
-        ArtifactError: They are not what the ledger says: then earlier ones are not to be lost.
-    """
+    """The sums of the last request, verified: if they are damaged, earlier ones are not to be lost."""
     if not state.requests or state.requests[-1].record["sums"] is None:
         return None
     last = state.requests[-1]
     path = state.sums(last.number)
-    if read_artifact(path, KIND).digest != last.record["sums"]:
-        raise ArtifactError(f"{path} is not what the ledger says", hint="restore it from a copy")
+    read_recorded(path, KIND, last.record["sums"])
     return path
 
 

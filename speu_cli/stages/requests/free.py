@@ -7,12 +7,10 @@ from speu_cli.data.examples import Examples
 from speu_cli.data.selection import sample_flags
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.localization import localize
+from speu_cli.stages.request import statistics_of
 from speu_cli.stages.requests.base import Base
 from speu_cli.stages.requests.step import RequestStep
-from speu_cli.stages.session import Session
 from speu_cli.stages.step import settle_rate
-from speu_cli.statistics.collector import collect
-from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.wanted import SAMPLE, Wanted
 from speu_cli.structures.mask import Mask
 from speu_cli.tasks.encoding import Encoded
@@ -83,9 +81,9 @@ def free_step(
     used = remaining.select([one for one, chosen in zip(remaining.ids, flags, strict=True) if chosen])
     wanted = _wanted(base, used)
     # In float32, as a statistics file has it.
-    sums = _sums(session, session.encode(used), wanted, "remaining statistics", torch.float32)
+    sums = statistics_of(session, session.encode(used), wanted, "remaining statistics", torch.float32)
     left = sums.scaled_to(len(remaining))
-    in_step = _sums(session, new.select(enters.tolist()), wanted, "forget statistics", torch.float64)
+    in_step = statistics_of(session, new.select(enters.tolist()), wanted)
     localized = None
     if base.method.name == "spe-so":
         localized = localize(in_step, left, session.layout, base.method.mask)
@@ -112,19 +110,3 @@ def _wanted(base: Base, used: Examples) -> Wanted:
     sampled = torch.from_numpy(np.sort(used.row_hashes())[:SAMPLE].copy())
     parameters = dict.fromkeys(base.session.layout.parameters)
     return Wanted(parameters, mask_statistics=base.method.name == "spe-so", sampled=sampled)
-
-
-def _sums(
-    session: Session, encoded: Encoded, wanted: Wanted, description: str, dtype: torch.dtype
-) -> Statistics:
-    return collect(
-        session.checkpoint.model,
-        session.layout,
-        session.task,
-        encoded,
-        batch_tokens=session.runtime.batch_tokens,
-        wanted=wanted,
-        progress=session.runtime.progress,
-        description=description,
-        dtype=dtype,
-    ).statistics

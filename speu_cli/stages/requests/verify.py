@@ -9,14 +9,14 @@ from pathlib import Path
 
 import torch
 
-from speu_cli.artifacts.format import read_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import load_checkpoint
-from speu_cli.errors import ArtifactError, SpeuError
+from speu_cli.errors import SpeuError
 from speu_cli.masks.files import KIND as OF_MASK
 from speu_cli.stages.chosen_mask import MASK_NAME
 from speu_cli.statistics.files import KIND as STATISTICS
 from speu_cli.unlearning.requests.forgotten import KIND as FORGOTTEN
+from speu_cli.unlearning.requests.recorded import read_recorded
 from speu_cli.unlearning.requests.state import MASK, WATCHED, State, look_into_state
 from speu_cli.unlearning.requests.watched import KIND as WATCHED_KIND
 
@@ -112,9 +112,7 @@ def _checks(state: State) -> Iterator[tuple[str, Path, Callable[[Path], None]]]:
 
 
 def _require_file(kind: str, digest: str, path: Path) -> None:
-    found = read_artifact(path, kind).digest
-    if found != digest:
-        raise ArtifactError(f"{path} has the sha256 {found[:12]}, the ledger says {digest[:12]}")
+    read_recorded(path, kind, digest)
 
 
 def _require_model(identity: Mapping[str, str], path: Path) -> None:

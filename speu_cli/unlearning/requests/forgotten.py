@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from speu_cli.artifacts.format import library_versions, read_artifact, write_artifact
+from speu_cli.artifacts.format import library_versions, write_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.statistics.sums import Statistics, Tensors
+from speu_cli.unlearning.requests.recorded import read_recorded
 
 KIND = "forgotten"
 OF_COUNTED = ("fisher", "mask_fisher")
@@ -138,12 +139,7 @@ def read_forgotten(path: Path, digest: str, model: ModelIdentity, like: Statisti
     Raises:
         ArtifactError: They are not intact, are others, or belong to another model.
     """
-    artifact = read_artifact(path, KIND)
-    if artifact.digest != digest:
-        raise ArtifactError(
-            f"{path} has the sha256 {artifact.digest[:12]}, the ledger says {digest[:12]}",
-            hint="restore it from a copy",
-        )
+    artifact = read_recorded(path, KIND, digest)
     try:
         model.require_same(ModelIdentity(**artifact.record["model"]), str(path))
         return _unpack(artifact.record["counts"], artifact.tensors, like)

@@ -9,9 +9,10 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from speu_cli.artifacts.format import library_versions, read_artifact, write_artifact
+from speu_cli.artifacts.format import library_versions, write_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.errors import ArtifactError
+from speu_cli.unlearning.requests.recorded import read_recorded
 
 KIND = "watched"
 
@@ -83,12 +84,7 @@ def read_watched(path: Path, digest: str) -> Watched:
     Raises:
         ArtifactError: The file is not intact, not complete, or another one.
     """
-    artifact = read_artifact(path, KIND)
-    if artifact.digest != digest:
-        raise ArtifactError(
-            f"{path} has the sha256 {artifact.digest[:12]}, the ledger says {digest[:12]}",
-            hint="restore it from a copy",
-        )
+    artifact = read_recorded(path, KIND, digest)
     try:
         return Watched(*(_sample(artifact.tensors, name) for name in ("holdout", "remaining")))
     except (KeyError, ValueError) as error:

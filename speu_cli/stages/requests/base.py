@@ -10,7 +10,7 @@ from torch import Tensor
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.data.columns import DataChoice
-from speu_cli.errors import ArtifactError
+from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.files import read_mask
 from speu_cli.stages.request import open_with_statistics
 from speu_cli.stages.requests.method import StateMethod, method_of
@@ -61,7 +61,7 @@ def open_base(state: State, model: Path | None, runtime: Runtime) -> Base:
 def _first(state: State, model: Path | None, method: StateMethod, runtime: Runtime) -> Base:
     """θ* with its statistics, for a memory-aided request (Eq. 12)."""
     settings = state.settings
-    place, choice = model or Path(settings.model), DataChoice(split=settings.split)
+    place, choice = _there(model or Path(settings.model)), DataChoice(split=settings.split)
     session, file = open_with_statistics(place, Path(settings.fisher), choice, runtime)
     _require_identity(session, settings.identity, state)
     _require_statistics(file, state)
@@ -74,7 +74,8 @@ def _first(state: State, model: Path | None, method: StateMethod, runtime: Runti
 def _last(state: State, model: Path | None, method: StateMethod, runtime: Runtime) -> Base:
     """The model after the last request, for a memory-free one (Eq. 11)."""
     settings = state.settings
-    place = model or Path(state.requests[-1].record["output"] if state.requests else settings.model)
+    last = state.requests[-1].record["output"] if state.requests else settings.model
+    place = _there(model or Path(last))
     file = read_statistics(Path(settings.fisher), dtype=torch.float32)
     _require_statistics(file, state)
     choice = DataChoice(split=settings.split)
@@ -87,6 +88,20 @@ def _last(state: State, model: Path | None, method: StateMethod, runtime: Runtim
         original = {name: first.model.get_parameter(name) for name in session.layout.parameters}
     rows_alone = replace(file, statistics=Statistics(file.statistics.count, {}, {}, {}, {}))
     return Base(session, rows_alone, method, None, original)
+
+
+def _there(place: Path) -> Path:
+    """A model's folder.
+
+    Raises:
+        InputError: There is none.
+    """
+    if not place.is_dir():
+        raise InputError(
+            f"model folder not found: {place}, which the request starts from",
+            hint="if it was moved, say where it is: speu unlearn MODEL --state …",
+        )
+    return place
 
 
 def _parameters(session: Session) -> dict[str, Tensor]:

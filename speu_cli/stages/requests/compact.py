@@ -9,8 +9,8 @@ from speu_cli.unlearning.requests.recorded import read_recorded
 from speu_cli.unlearning.requests.state import State, open_state
 
 SUMS = re.compile(r"forgotten-([0-9]{6,})\.safetensors")
-# Of runs that were killed: the temporary file and the lock of an artifact.
-LEFT = re.compile(r"\.(forgotten-[0-9]{6,}\.safetensors|pending\.json)(\.[0-9]+\.(tmp|old)|\.lock)")
+# What runs that were killed had begun to write.
+LEFT = re.compile(r"\.(forgotten-[0-9]{6,}\.safetensors|pending\.json)\.[0-9]+\.tmp")
 
 
 @dataclass(frozen=True)

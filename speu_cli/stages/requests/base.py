@@ -91,7 +91,13 @@ def _last(state: State, model: Path | None, method: StateMethod, runtime: Runtim
 
 
 def _there(place: Path) -> Path:
-    """A model's folder.
+    """A model's folder, if it is there.
+
+    Args:
+        place: The folder.
+
+    Returns:
+        It.
 
     Raises:
         InputError: There is none.

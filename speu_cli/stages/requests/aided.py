@@ -63,7 +63,7 @@ def aided_step(base: Base, before: Forgotten | None, encoded: Encoded, rate: flo
         forgotten=forgotten,
         in_all=forgotten.examples,
         remaining=remaining.count,
-        counted=len(file.rows) - forgotten.examples,
+        counted=file.statistics.count - forgotten.counted.count,
         rate=found.value if found else None,
         loss_before=float(losses.mean()) if found else None,
         loss_after=found.loss if found else None,

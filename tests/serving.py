@@ -11,7 +11,7 @@ from speu_cli.stages.requests.serve import serve_request
 from speu_cli.stages.requests.served import ServedResult
 from speu_cli.stages.requests.start import StepChoice, WatchChoice, start_requests
 from speu_cli.stages.unlearn import Method
-from speu_cli.unlearning.requests.state import Mode
+from speu_cli.unlearning.requests.settled import Mode
 from tiny import write_ids
 
 FIXED = StepChoice(rate=1e-4, max_overshoot=100)

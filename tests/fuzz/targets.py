@@ -26,7 +26,7 @@ from speu_cli.unlearning.requests.ledger import read_ledger
 from speu_cli.unlearning.requests.pending import Pending, read_pending
 from speu_cli.unlearning.requests.pending import begin as begin_pending
 from speu_cli.unlearning.requests.salt import read_salt
-from speu_cli.unlearning.requests.state import read_settings
+from speu_cli.unlearning.requests.settled import read_settings
 from speu_cli.unlearning.requests.watched import read_watched
 
 EXIT_CODES = {2, 4}

@@ -19,7 +19,8 @@ from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.files import StatisticsFile, read_statistics
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.mask import Mask
-from speu_cli.unlearning.requests.state import MASK, SETTINGS, State
+from speu_cli.unlearning.requests.settled import SETTINGS
+from speu_cli.unlearning.requests.state import MASK, State
 
 
 @dataclass(frozen=True)

@@ -25,13 +25,12 @@ from speu_cli.statistics.files import StatisticsFile
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.requests.capacity import thresholds
 from speu_cli.unlearning.requests.ledger import read_ledger
+from speu_cli.unlearning.requests.settled import Mode, StateSettings
 from speu_cli.unlearning.requests.state import (
     LEDGER,
     MASK,
     SALT,
     WATCHED,
-    Mode,
-    StateSettings,
     new_state,
     settle,
 )

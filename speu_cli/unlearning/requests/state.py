@@ -1,77 +1,22 @@
 """A state: the folder that requests to one model are served from, one after the other."""
 
-import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
-
-from filelock import FileLock, Timeout
 
 from speu_cli.artifacts.atomic import atomic_folder
-from speu_cli.artifacts.digest import hash_text
-from speu_cli.errors import ArtifactError, InputError, LockedError
+from speu_cli.errors import ArtifactError
+from speu_cli.unlearning.requests.held import held
 from speu_cli.unlearning.requests.ledger import Entry, Ledger, create_ledger, read_ledger
 from speu_cli.unlearning.requests.pending import Pending, end, read_pending
 from speu_cli.unlearning.requests.salt import Salt, create_salt, read_salt
+from speu_cli.unlearning.requests.settled import SETTINGS, StateSettings, read_settings
 
-FORMAT_VERSION = 1
-SETTINGS, SALT, LEDGER = "state.json", "salt", "ledger.jsonl"
+SALT, LEDGER = "salt", "ledger.jsonl"
 MASK, WATCHED = "mask.safetensors", "watched.safetensors"
-LOCK = "state.lock"
-MAX_SETTINGS = 2**20
-
-Mode = Literal["aided", "free"]
-
-
-@dataclass(frozen=True)
-class StateSettings:
-    """What is settled when a state is made, and never changes.
-
-    Attributes:
-        model: Folder of θ*.
-        identity: Who θ* is, as JSON values.
-        fisher: Its statistics file.
-        statistics: Digest of that.
-        data: The training set.
-        split: Which split of it, if it has several.
-        examples: n_D.
-        holdout: Examples never trained on whose losses are watched, if there are any.
-        mode: ``aided``: all at θ*, with the sums of the forgotten; ``free``: each from the last model.
-        max_examples: With ``free``, most remaining examples that statistics are computed of; None: all.
-        method: Method, mask and step, as JSON values.
-        retrain_when: Thresholds at which the model is to be retrained.
-        salt: Fingerprint of the salt.
-        continues: Head of the ledger that this one follows, after a retraining.
-    """
-
-    model: str
-    identity: Mapping[str, str]
-    fisher: str
-    statistics: str
-    data: str
-    split: str | None
-    examples: int
-    holdout: str | None
-    mode: Mode
-    max_examples: int | None
-    method: Mapping[str, Any]
-    retrain_when: Sequence[str]
-    salt: str
-    continues: str | None
-
-    def text(self) -> str:
-        """The file that holds them."""
-        fields = {"format": "speu-state", "version": FORMAT_VERSION, **asdict(self)}
-        return json.dumps(fields, indent=2, sort_keys=True, allow_nan=False) + "\n"
-
-    @property
-    def digest(self) -> str:
-        """Names them in the ledger."""
-        return hash_text(self.text())
 
 
 @dataclass(frozen=True)
@@ -152,17 +97,9 @@ def open_state(folder: Path) -> Iterator[State]:
 
     Yields:
         It.
-
-    Raises:
-        LockedError: Another run holds it.
     """
     settings = read_settings(folder)
-    lock = FileLock(folder / LOCK, blocking=False)
-    try:
-        lock.acquire()
-    except Timeout as error:
-        raise LockedError(f"another run is using the state {folder}", hint="wait for it") from error
-    with lock:
+    with held(folder):
         pending = read_pending(folder)
         state = _opened(folder, settings, pending)
         if pending is not None and pending.head != state.ledger.head:
@@ -185,46 +122,6 @@ def look_into_state(folder: Path) -> Iterator[State]:
             yield state
     else:
         yield _opened(folder, read_settings(folder), read_pending(folder))
-
-
-def read_settings(folder: Path) -> StateSettings:
-    """Read what a state was made with.
-
-    Args:
-        folder: The state.
-
-    Returns:
-        The settings.
-
-    Raises:
-        InputError: There is no state.
-        ArtifactError: They are not readable, or of another version.
-    """
-    path = folder / SETTINGS
-    if not path.is_file():
-        raise InputError(f"{folder} is not a state of requests", hint="make one with 'speu requests init'")
-    with path.open("rb") as file:
-        content = file.read(MAX_SETTINGS)
-    try:
-        fields = dict(json.loads(content))
-        kind, version = fields.pop("format"), fields.pop("version")
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise ArtifactError(f"{path} is not readable: {error}") from error
-    if kind != "speu-state" or version != FORMAT_VERSION:
-        raise ArtifactError(
-            f"{path} is {str(kind)[:20]!r} version {str(version)[:20]}, this speu reads 'speu-state' "
-            f"version {FORMAT_VERSION}",
-            hint="use the speu that wrote it",
-        )
-    try:
-        settings = StateSettings(**fields)
-        # Byte for byte: no type in it can be another one than was written.
-        intact = settings.text().encode() == content
-    except (TypeError, ValueError) as error:
-        raise ArtifactError(f"{path} is not complete: {error}") from error
-    if not intact:
-        raise ArtifactError(f"{path} is not what was written: it was changed")
-    return settings
 
 
 def _opened(folder: Path, settings: StateSettings, pending: Pending | None) -> State:

@@ -17,7 +17,8 @@ from speu_cli.stages.requests.start import WatchChoice
 from speu_cli.stages.requests.verify import verify_requests
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
-from speu_cli.unlearning.requests.state import Mode, open_state
+from speu_cli.unlearning.requests.settled import Mode
+from speu_cli.unlearning.requests.state import open_state
 from tiny import write_ids, write_rows
 
 

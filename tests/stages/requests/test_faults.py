@@ -112,7 +112,7 @@ def test_two_at_once(home: Home, tmp_path: Path) -> None:
     while not (tmp_path / "held").exists():
         time.sleep(0.01)
     try:
-        with pytest.raises(LockedError, match="another run is using the state"):
+        with pytest.raises(LockedError, match=f"another run is using the state .*: process {holder.pid} on"):
             request(state, ["row-0-0"], "model")
         with pytest.raises(LockedError):
             list_requests(state)

@@ -1,6 +1,7 @@
 """The step of a memory-aided request: everything at θ*, with the sums of all forgotten examples (Eq. 12)."""
 
 from contextlib import ExitStack
+from dataclasses import replace
 
 import numpy as np
 
@@ -72,7 +73,10 @@ def aided_step(base: Base, before: Forgotten | None, encoded: Encoded, rate: flo
 
 def _sums(base: Base, encoded: Encoded, enters: Flags) -> Forgotten:
     """Sums over the new examples, their gradients without a rate."""
-    session, file = base.session, base.file
+    # One example a batch: its gradients do not depend on the company that it comes in. In float32 a batch's
+    # padding moves the sums by 1e-5, which is enough for another swap of Eq. 9.
+    alone = replace(base.session.runtime, batch_tokens=1)
+    session, file = replace(base.session, runtime=alone), base.file
     parameters = dict.fromkeys(session.layout.parameters)
     wanted = wanted_of(file, parameters, mask_statistics=base.selected is not None)
     counted = np.isin(encoded.keys.numpy(), file.rows[file.used])

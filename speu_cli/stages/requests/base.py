@@ -11,6 +11,7 @@ from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError, InputError
+from speu_cli.masks.files import KIND as OF_MASK
 from speu_cli.masks.files import read_mask
 from speu_cli.stages.request import open_with_statistics
 from speu_cli.stages.requests.method import StateMethod, method_of
@@ -19,6 +20,7 @@ from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.files import StatisticsFile, read_statistics
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.mask import Mask
+from speu_cli.unlearning.requests.recorded import read_recorded
 from speu_cli.unlearning.requests.settled import SETTINGS
 from speu_cli.unlearning.requests.state import MASK, State
 
@@ -66,10 +68,16 @@ def _first(state: State, model: Path | None, method: StateMethod, runtime: Runti
     session, file = open_with_statistics(place, Path(settings.fisher), choice, runtime)
     _require_identity(session, settings.identity, state)
     _require_statistics(file, state)
-    selected = None
-    if method.name == "spe-so":
-        selected, _ = read_mask(state.folder / MASK, session.checkpoint.identity, session.layout)
+    selected = _selected(state, session) if method.name == "spe-so" else None
     return Base(session, file, method, selected, _parameters(session))
+
+
+def _selected(state: State, session: Session) -> Mask:
+    """The units that requests start from, which have to be those that the ledger names."""
+    path = state.folder / MASK
+    read_recorded(path, OF_MASK, state.ledger.entries[0].record["mask"])
+    mask, _ = read_mask(path, session.checkpoint.identity, session.layout)
+    return mask
 
 
 def _last(state: State, model: Path | None, method: StateMethod, runtime: Runtime) -> Base:

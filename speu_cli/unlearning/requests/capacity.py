@@ -101,8 +101,9 @@ def drift(layout: Layout, original: Mapping[str, Tensor], model: nn.Module) -> D
     """
     moved, size = [0.0] * (1 + max(group.layer for group in layout)), 0.0
     for name, (group, _) in layout.parameters.items():
-        before = original[name].double()
-        moved[group.layer] += float((model.get_parameter(name).double() - before).square().sum())
+        # On the processor: θ* may be there alone, and not every device has float64.
+        before, after = original[name].cpu().double(), model.get_parameter(name).cpu().double()
+        moved[group.layer] += float((after - before).square().sum())
         size += float(before.square().sum())
     norm = math.sqrt(sum(moved))
     return Drift(norm, norm / math.sqrt(size) if size else 0.0, [math.sqrt(one) for one in moved])

@@ -22,6 +22,7 @@ from speu_cli.data.sources.load import load_examples
 from speu_cli.errors import ArtifactError, InputError, LockedError
 from speu_cli.stages.fisher import fisher
 from speu_cli.stages.inspect import inspect
+from speu_cli.stages.mask import mask
 from speu_cli.stages.requests.serve import serve_request
 from speu_cli.stages.requests.start import start_requests
 from speu_cli.stages.requests.verify import verify_requests
@@ -315,6 +316,16 @@ def test_an_unknown_id_names_its_file(home: Home, tmp_path: Path) -> None:
     state = begin(home, tmp_path / "state")
     with pytest.raises(InputError, match=r"asked\.txt: 1 of 2 ids are not in train\.jsonl: 'nobody'"):
         request(state, ["row-0-0", "nobody"], "model")
+
+
+def test_another_mask_is_refused(home: Home, tmp_path: Path) -> None:
+    """One that is whole, and of this model, but not the one that the ledger begins with."""
+    state = begin(home, tmp_path / "state")
+    mask(home.model, home.folder / "fisher.safetensors", tmp_path / "other", sparsity=0.5)
+    (state / "mask.safetensors").write_bytes((tmp_path / "other").read_bytes())
+    with pytest.raises(ArtifactError, match="the ledger says"):
+        request(state, ["row-0-0"], "model")
+    assert not (tmp_path / "model").exists()
 
 
 def test_no_model_is_written_into_the_state(home: Home, tmp_path: Path) -> None:

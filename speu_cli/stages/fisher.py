@@ -27,8 +27,9 @@ from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.files import StatisticsFile, write_statistics
+from speu_cli.statistics.joining import joined
 from speu_cli.statistics.kept import KeptPass, refuse_leftover
-from speu_cli.statistics.parallel import EndedElsewhereError, Group, joined
+from speu_cli.statistics.parallel import EndedElsewhereError, Group
 from speu_cli.tasks.encoding import Encoded
 
 CHECKPOINT_EVERY = 180.0

@@ -26,7 +26,7 @@ from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.calibration import Calibration, calibrate, free_memory
 from speu_cli.statistics.cost import Batches, Memory, Outline
 from speu_cli.statistics.files import StatisticsFile, statistics_size
-from speu_cli.statistics.parallel import joined
+from speu_cli.statistics.joining import joined
 from speu_cli.statistics.wanted import Wanted, wanted_parameters, wanted_slices
 from speu_cli.structures.layout import KINDS, Kind, Layout
 from speu_cli.structures.mask import Mask

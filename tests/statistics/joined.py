@@ -22,7 +22,8 @@ from speu_cli.errors import ArtifactError, SpeuError
 from speu_cli.progress import Silent
 from speu_cli.statistics import parallel
 from speu_cli.statistics.collector import collect
-from speu_cli.statistics.parallel import Group, joined, told_elsewhere
+from speu_cli.statistics.joining import joined
+from speu_cli.statistics.parallel import Group, told_elsewhere
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.wanted import Wanted, wanted_parameters
 

@@ -13,7 +13,8 @@ from torch import distributed as dist
 from forks import Ended, Script, run_group
 from laws import PARTS
 from speu_cli.errors import InputError, ResourceError
-from speu_cli.statistics.parallel import Group, joined
+from speu_cli.statistics.joining import joined
+from speu_cli.statistics.parallel import Group
 
 JOINED = Path(__file__).with_name("joined.py")
 EXACT = 1e-10

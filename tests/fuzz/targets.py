@@ -11,6 +11,7 @@ from pathlib import Path
 
 from serving import begin, home_with_statistics, request
 
+from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.artifacts.format import read_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.data.columns import DataChoice
@@ -152,7 +153,9 @@ def _rows(path: Path) -> None:
 
 def _ledger(path: Path) -> None:
     ledger, content = read_ledger(path), path.read_bytes()
-    assert b"".join(entry.line() for entry in ledger.entries) == content[: ledger.end]
+    assert b"".join(entry.line for entry in ledger.entries) == content[: ledger.end]
     assert len(content) == ledger.end + ledger.torn
-    for line in content[: ledger.end].splitlines():
-        json.loads(line)
+    for entry in ledger.entries:
+        fields = json.loads(entry.line)
+        assert f"{canonical_json(fields)}\n".encode() == entry.line
+        assert hash_text(canonical_json({k: v for k, v in fields.items() if k != "sha256"})) == entry.sha256

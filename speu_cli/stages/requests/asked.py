@@ -74,20 +74,17 @@ def served_before(state: State, asked: Asked) -> Entry | None:
     Raises:
         InputError: Another request has this name.
     """
-    for entry in state.requests:
-        if entry.record["id"] == asked.request_id:
-            if entry.record["forget"]["asked_sha256"] != asked.digest:
-                raise InputError(
-                    f"request {asked.request_id} was served with other ids",
-                    hint="give this request an id of its own with --request-id",
-                )
-            return entry
-    return None
+    entry = state.names.get(asked.request_id)
+    if entry is not None and entry.record["forget"]["asked_sha256"] != asked.digest:
+        raise InputError(
+            f"request {asked.request_id} was served with other ids",
+            hint="give this request an id of its own with --request-id",
+        )
+    return entry
 
 
 def _next_name(state: State, now: datetime) -> str:
-    taken = {entry.record["id"] for entry in state.requests}
-    number = len(taken) + 1
-    while (name := f"R-{now.year}-{number:03d}") in taken:
+    number = len(state.names) + 1
+    while (name := f"R-{now.year}-{number:03d}") in state.names:
         number += 1
     return name

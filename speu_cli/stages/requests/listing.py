@@ -99,10 +99,9 @@ def find_request(state: State, request_id: str) -> Entry:
     Raises:
         InputError: There is no such request.
     """
-    for entry in state.requests:
-        if entry.record["id"] == request_id:
-            return entry
-    names = ", ".join(str(entry.record["id"]) for entry in state.requests[-5:]) or "none"
+    if request_id in state.names:
+        return state.names[request_id]
+    names = ", ".join(list(state.names)[-5:]) or "none"
     raise InputError(f"no request {request_id!r} in {state.folder}, the last ones are: {names}")
 
 

@@ -7,7 +7,7 @@ last line break never happened, and goes when the next entry is appended.
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
@@ -35,24 +35,24 @@ class BrokenLedgerError(ArtifactError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger.
+    """One line of the ledger; what it says is read when it is asked for, for there may be thousands.
 
     Attributes:
         number: From 0.
         previous: Hash of the entry before; zeros for the first.
-        record: What was done, as JSON values.
-        sha256: Hash of all this.
+        sha256: Hash of the line without it.
+        line: With its line break.
     """
 
     number: int
     previous: str
-    record: Record
     sha256: str
+    line: bytes
 
-    def line(self) -> bytes:
-        """The line that stands for it, line break included."""
-        fields = _full(self.number, self.previous, self.record) | {"sha256": self.sha256}
-        return f"{canonical_json(fields)}\n".encode()
+    @property
+    def record(self) -> Record:
+        """What was done, as JSON values."""
+        return _without_chain(json.loads(self.line))
 
 
 @dataclass(frozen=True)
@@ -90,14 +90,16 @@ class Ledger:
         """
         if reserved := OWN_FIELDS & record.keys():
             raise ValueError(f"the chain's own fields: {sorted(reserved)}")
-        number = len(self.entries)
-        text = canonical_json(record)
-        entry = Entry(number, self.head, json.loads(text), _hash(number, self.head, record))
-        line = entry.line()
+        number, previous = len(self.entries), self.head
+        fields = {"format": "speu-ledger", "version": FORMAT_VERSION, "number": number, "previous": previous}
+        fields |= record
+        sha256 = hash_text(canonical_json(fields))
+        line = f"{canonical_json(fields | {'sha256': sha256})}\n".encode()
         if len(line) > MAX_LINE:
             raise ValueError(f"an entry of {len(line)} bytes, expected at most {MAX_LINE}")
         with self.path.open("r+b", buffering=0) as file:
             _append(file, self.end, line)
+        entry = Entry(number, previous, sha256, line)
         return Ledger(self.path, [*self.entries, entry], self.end + len(line), 0)
 
 
@@ -115,11 +117,12 @@ def create_ledger(path: Path) -> Ledger:
     return Ledger(path, [], 0, 0)
 
 
-def read_ledger(path: Path) -> Ledger:
+def read_ledger(path: Path, tell: Callable[[Entry, Record], None] | None = None) -> Ledger:
     """Read a ledger and verify its chain.
 
     Args:
         path: Its file.
+        tell: Is told every entry with what it says, so that this need not be read again. Default: nobody.
 
     Returns:
         The ledger.
@@ -138,7 +141,9 @@ def read_ledger(path: Path) -> Ledger:
                 raise BrokenLedgerError(path, len(entries) + 1, f"longer than {MAX_LINE} bytes")
             if not line.endswith(b"\n"):
                 return Ledger(path, entries, end, len(line))
-            entry = _parse(path, len(entries), previous, line)
+            entry, record = _parse(path, len(entries), previous, line)
+            if tell is not None:
+                tell(entry, record)
             entries.append(entry)
             previous, end = entry.sha256, end + len(line)
     return Ledger(path, entries, end, 0)
@@ -158,7 +163,7 @@ def _append(file: FileIO, end: int, line: bytes) -> None:
         raise
 
 
-def _parse(path: Path, number: int, previous: str, line: bytes) -> Entry:
+def _parse(path: Path, number: int, previous: str, line: bytes) -> tuple[Entry, Record]:
     """One line, verified against the one before.
 
     Args:
@@ -168,7 +173,7 @@ def _parse(path: Path, number: int, previous: str, line: bytes) -> Entry:
         line: With its line break.
 
     Returns:
-        The entry.
+        The entry, and what it says.
 
     Raises:
         ArtifactError: It is of another version.
@@ -191,7 +196,7 @@ def _parse(path: Path, number: int, previous: str, line: bytes) -> Entry:
         raise BrokenLedgerError(path, number + 1, f"follows {follows}, expected {previous[:12]}")
     if not intact:
         raise BrokenLedgerError(path, number + 1, "does not match its hash: it was changed")
-    return Entry(number, previous, _without_chain(fields), found["sha256"])
+    return Entry(number, previous, found["sha256"], line), _without_chain(fields)
 
 
 def _is_intact(line: bytes, fields: Mapping[str, Any]) -> bool:
@@ -218,12 +223,3 @@ def _is_intact(line: bytes, fields: Mapping[str, Any]) -> bool:
 
 def _without_chain(fields: Record) -> dict[str, Any]:
     return {key: value for key, value in fields.items() if key not in OWN_FIELDS}
-
-
-def _full(number: int, previous: str, record: Record) -> dict[str, Any]:
-    chain = {"format": "speu-ledger", "version": FORMAT_VERSION, "number": number, "previous": previous}
-    return chain | dict(record)
-
-
-def _hash(number: int, previous: str, record: Record) -> str:
-    return hash_text(canonical_json(_full(number, previous, record)))

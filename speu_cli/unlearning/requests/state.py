@@ -1,22 +1,34 @@
 """A state: the folder that requests to one model are served from, one after the other."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
 from speu_cli.artifacts.atomic import atomic_folder
 from speu_cli.errors import ArtifactError
 from speu_cli.unlearning.requests.held import held
-from speu_cli.unlearning.requests.ledger import Entry, Ledger, create_ledger, read_ledger
+from speu_cli.unlearning.requests.ledger import (
+    BrokenLedgerError,
+    Entry,
+    Ledger,
+    Record,
+    create_ledger,
+    read_ledger,
+)
 from speu_cli.unlearning.requests.pending import Pending, end, read_pending
 from speu_cli.unlearning.requests.salt import Salt, create_salt, read_salt
 from speu_cli.unlearning.requests.settled import SETTINGS, StateSettings, read_settings
 
 SALT, LEDGER = "salt", "ledger.jsonl"
 MASK, WATCHED = "mask.safetensors", "watched.safetensors"
+# What the entry of every request has.
+FIELDS = {
+    *("id", "time", "forget", "in_all", "remaining", "counted", "mode", "method", "mask", "step", "rate"),
+    *("model_before", "model_after", "loss_before", "loss_after", "selected", "parameters_changed"),
+    *("capacity", "retrain", "inputs", "versions", "output", "mask_file", "sums"),
+}
 
 
 @dataclass(frozen=True)
@@ -28,6 +40,8 @@ class State:
         settings: What never changes.
         ledger: What was done.
         salt: Of the ids in the ledger.
+        names: The served requests, by their names.
+        forgotten: Salted hashes of the ids forgotten so far.
         interrupted: What became of a request whose run was killed; None if none was.
     """
 
@@ -35,17 +49,14 @@ class State:
     settings: StateSettings
     ledger: Ledger
     salt: Salt
-    interrupted: str | None = None
+    names: Mapping[str, Entry]
+    forgotten: frozenset[str]
+    interrupted: str | None
 
-    @cached_property
-    def requests(self) -> list[Entry]:
+    @property
+    def requests(self) -> Sequence[Entry]:
         """The served requests, in order."""
-        return [entry for entry in self.ledger.entries if entry.record.get("kind") == "request"]
-
-    @cached_property
-    def forgotten(self) -> frozenset[str]:
-        """Salted hashes of the ids forgotten so far."""
-        return frozenset(one for entry in self.requests for one in entry.record["forget"]["ids"])
+        return self.ledger.entries[1:]
 
     @property
     def last_model(self) -> Mapping[str, str]:
@@ -138,7 +149,18 @@ def _opened(folder: Path, settings: StateSettings, pending: Pending | None) -> S
     Raises:
         ArtifactError: The settings or the salt are not those that the ledger begins with.
     """
-    ledger, salt = read_ledger(folder / LEDGER), read_salt(folder / SALT)
+    names: dict[str, Entry] = {}
+    forgotten: set[str] = set()
+
+    def note(entry: Entry, record: Record) -> None:
+        if entry.number == 0:
+            return  # the start
+        if record.get("kind") != "request" or FIELDS - record.keys():
+            raise BrokenLedgerError(folder / LEDGER, entry.number + 1, "is not a request that was served")
+        names[record["id"]] = entry
+        forgotten.update(record["forget"]["ids"])
+
+    ledger, salt = read_ledger(folder / LEDGER, note), read_salt(folder / SALT)
     begins = ledger.entries[0].record if ledger.entries else {}
     if begins.get("settings") != settings.digest:
         raise ArtifactError(
@@ -147,4 +169,5 @@ def _opened(folder: Path, settings: StateSettings, pending: Pending | None) -> S
         )
     if salt.fingerprint != settings.salt:
         raise ArtifactError(f"{folder / SALT} is not the salt of this state", hint="put back the right one")
-    return State(folder, settings, ledger, salt, pending.told(ledger) if pending else None)
+    told = pending.told(ledger) if pending else None
+    return State(folder, settings, ledger, salt, names, frozenset(forgotten), told)

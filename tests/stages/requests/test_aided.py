@@ -176,6 +176,15 @@ def test_a_changed_state_is_refused(home: Home, tmp_path: Path, name: str, chang
     assert not (tmp_path / "model").exists()
 
 
+@pytest.mark.parametrize("record", [{"kind": "request", "id": "R-9"}, {"kind": "other"}])
+def test_an_entry_of_something_else_is_refused(home: Home, tmp_path: Path, record: dict[str, object]) -> None:
+    """Chained as it should be, but not what a request leaves."""
+    state = begin(home, tmp_path / "state")
+    read_ledger(state / "ledger.jsonl").append(record)
+    with pytest.raises(ArtifactError, match="line 2: is not a request that was served"), open_state(state):
+        pass
+
+
 def test_a_newer_state_is_refused(home: Home, tmp_path: Path) -> None:
     state = begin(home, tmp_path / "state")
     fields = json.loads((state / "state.json").read_text()) | {"version": 2}

@@ -2,15 +2,16 @@
 
 ``orders MODEL DATA`` serves 100 memory-aided requests of mixed sizes in three random orders, and all their
 examples at once, and tells how far the models are apart: any steps in any order should give one model.
-``cost MODEL DATA`` serves 1,000 requests of one example each, and tells time and memory of those from the
-1st, the 10th, the 100th and up to the 1,000th, three as commands and six in this process, without the time of
-imports; ``--rows`` does so with the data file cut to so many rows. DATA are JSON lines.
+``cost MODEL DATA`` serves 1,000 requests of one example each, keeps copies of the state before the 1st, 10th,
+100th and 1,000th, and then serves these in turn, as commands and as calls in this process, without the
+time of imports; ``--rows`` does so with the data file cut to so many rows. DATA are JSON lines.
 
 Usage: ``python benchmarks/many_requests.py orders|cost MODEL DATA [-o results/FILE.json]``.
 """
 
 import argparse
 import json
+import os
 import random
 import shutil
 import subprocess
@@ -22,7 +23,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, get_args
 
-import psutil
+from clock import spread
 from figures import report
 from safetensors.torch import load_file
 from torch import Tensor
@@ -32,8 +33,8 @@ from speu_cli.stages.unlearn import Method
 
 REQUESTS, ORDERS, LARGEST = 100, 3, 8
 RATE = 1e-6
-COSTED, COMMANDS, CALLS = (1, 10, 100, 1000), 3, 6
-WATCHED, KEPT = 64, 50
+COSTED, ROUNDS = (1, 10, 100, 1000), 7
+WATCHED, COMPACTED = 64, 50
 
 
 def main() -> None:
@@ -94,13 +95,19 @@ class Place:
         serve_request(state, str(asked), output)
         return output
 
-    def command(self, state: Path, ids: Sequence[str]) -> None:
-        """Serve a request as a user does."""
+    def command(self, state: Path, ids: Sequence[str]) -> float:
+        """Serve a request as a user does; gives the peak memory in MiB."""
         asked, output = self.folder / "asked.txt", self.folder / f"{state.name}-model"
         asked.write_text("\n".join(ids), encoding="utf-8")
         shutil.rmtree(output, ignore_errors=True)
         line = ["unlearn", "--state", str(state), "--forget", str(asked), "-o", str(output), "--json"]
-        subprocess.run([sys.executable, "-m", "speu_cli", *line], check=True, capture_output=True)
+        quiet = subprocess.DEVNULL
+        process = subprocess.Popen([sys.executable, "-m", "speu_cli", *line], stdout=quiet, stderr=quiet)
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
+            sys.exit(f"a request ended with code {process.returncode}")
+        return usage.ru_maxrss / 1024
 
 
 def orders(place: Place, method: Method) -> dict[str, Any]:
@@ -140,30 +147,48 @@ def _requests(ids: Sequence[str]) -> Iterator[list[str]]:
 
 
 def cost(place: Place, method: Method) -> dict[str, Any]:
-    """Time and memory of requests, medians over some that follow one another."""
-    state, process = place.state(method, method), psutil.Process()
-    first_of = {number: min(number, max(COSTED) - COMMANDS - CALLS + 1) for number in COSTED}
-    commands = {first + further for first in first_of.values() for further in range(COMMANDS)}
-    seconds, memory = {}, {}
+    """Time and peak memory of some of many requests, from copies of the state, in turn and in rounds."""
+    state, kept = place.state(method, method), {}
     for number, one in enumerate(place.ids[: max(COSTED)], start=1):
-        started = time.perf_counter()
-        (place.command if number in commands else place.serve)(state, [one])
-        seconds[number] = time.perf_counter() - started
-        memory[number] = process.memory_info().rss / 2**20
-        if number % KEPT == 0:
+        if number in COSTED:
             compact_requests(state)
+            kept[number] = shutil.copytree(state, place.folder / f"before-{number}")
+        if number < max(COSTED):
+            place.serve(state, [one])
+        if number % COMPACTED == 0:
+            compact_requests(state)
+    figures: dict[int, list[dict[str, float]]] = {number: [] for number in COSTED}
+    for _ in range(ROUNDS):
+        for number, before in kept.items():
+            asked = [place.ids[number - 1]]
+            figures[number].append(_timed(place, before, asked))
     points = [
-        {
-            "request": number,
-            "command_seconds": median(seconds[first + further] for further in range(COMMANDS)),
-            "call_seconds": median(seconds[first + COMMANDS + further] for further in range(CALLS)),
-            "memory_mib": memory[first + COMMANDS],
-        }
-        for number, first in first_of.items()
+        {"request": number, **{name: median(run[name] for run in runs) for name in runs[0]}}
+        for number, runs in figures.items()
     ]
-    times = ("command_seconds", "call_seconds")
-    ratios = {name: [point[name] / points[0][name] for point in points] for name in times}
-    return {"points": points, "ratios to the first": ratios}
+    names = ("command_seconds", "call_seconds", "command_mib")
+    ratios = {
+        name: [
+            spread([run[name] / first[name] for run, first in zip(runs, figures[1], strict=True)])
+            for runs in figures.values()
+        ]
+        for name in names
+    }
+    return {"rounds": ROUNDS, "points": points, "ratios to the first": ratios}
+
+
+def _timed(place: Place, before: Path, ids: Sequence[str]) -> dict[str, float]:
+    """One request, as a command with its peak memory, and as a call in this process."""
+    with tempfile.TemporaryDirectory(dir=place.folder) as folder:
+        state = shutil.copytree(before, Path(folder, "command"))
+        started = time.perf_counter()
+        peak = place.command(state, ids)
+        command = time.perf_counter() - started
+        state = shutil.copytree(before, Path(folder, "call"))
+        started = time.perf_counter()
+        place.serve(state, ids)
+        call = time.perf_counter() - started
+    return {"command_seconds": command, "call_seconds": call, "command_mib": peak}
 
 
 def _weights(folder: Path) -> dict[str, Tensor]:

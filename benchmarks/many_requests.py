@@ -18,7 +18,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any, get_args
@@ -46,6 +47,7 @@ def main() -> None:
     parser.add_argument("model", type=Path)
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", help="rows of the data file")
+    parser.add_argument("--at", type=int, nargs="+", default=COSTED, help="which requests cost looks at")
     parser.add_argument("--methods", nargs="+", default=["spe-so"], choices=get_args(Method))
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
@@ -54,7 +56,9 @@ def main() -> None:
     for rows in arguments.rows or [len(lines)]:
         with tempfile.TemporaryDirectory() as folder:
             place = Place(Path(folder), arguments.model, lines[:rows])
-            measure = {"orders": orders, "cost": cost}[arguments.what]
+            measure: Callable[[Place, Method], dict[str, Any]] = orders
+            if arguments.what == "cost":
+                measure = partial(cost, at=arguments.at)
             runs += [
                 {"rows": rows, "method": method, **measure(place, method)} for method in arguments.methods
             ]
@@ -146,18 +150,18 @@ def _requests(ids: Sequence[str]) -> Iterator[list[str]]:
         left = left[size:]
 
 
-def cost(place: Place, method: Method) -> dict[str, Any]:
+def cost(place: Place, method: Method, at: Sequence[int]) -> dict[str, Any]:
     """Time and peak memory of some of many requests, from copies of the state, in turn and in rounds."""
     state, kept = place.state(method, method), {}
-    for number, one in enumerate(place.ids[: max(COSTED)], start=1):
-        if number in COSTED:
+    for number, one in enumerate(place.ids[: max(at)], start=1):
+        if number in at:
             compact_requests(state)
             kept[number] = shutil.copytree(state, place.folder / f"before-{number}")
-        if number < max(COSTED):
+        if number < max(at):
             place.serve(state, [one])
         if number % COMPACTED == 0:
             compact_requests(state)
-    figures: dict[int, list[dict[str, float]]] = {number: [] for number in COSTED}
+    figures: dict[int, list[dict[str, float]]] = {number: [] for number in at}
     for _ in range(ROUNDS):
         for number, before in kept.items():
             asked = [place.ids[number - 1]]
@@ -169,7 +173,7 @@ def cost(place: Place, method: Method) -> dict[str, Any]:
     names = ("command_seconds", "call_seconds", "command_mib")
     ratios = {
         name: [
-            spread([run[name] / first[name] for run, first in zip(runs, figures[1], strict=True)])
+            spread([run[name] / first[name] for run, first in zip(runs, figures[at[0]], strict=True)])
             for runs in figures.values()
         ]
         for name in names

@@ -1,5 +1,6 @@
 """A loaded model with its task, its units and the way its examples are read and encoded."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -12,6 +13,7 @@ from speu_cli.checkpoints.write import RECORD_NAME, read_record
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.examples import Examples
 from speu_cli.data.sources.load import load_examples
+from speu_cli.data.sources.some_rows import load_some
 from speu_cli.errors import InputError
 from speu_cli.stages.runtime import Runtime
 from speu_cli.structures.layout import Layout, find_family, find_layout
@@ -55,6 +57,10 @@ class Session:
     def read(self, source: str) -> Examples:
         """Read examples whose ids matter."""
         return load_examples(source, self.choice)
+
+    def read_some(self, source: str, wanted: Callable[[str], bool]) -> Examples:
+        """Read at least the examples with wanted ids."""
+        return load_some(source, self.choice, wanted)
 
     def read_like(self, examples: Examples, source: str) -> Examples:
         """Read a held-out or test set, from the columns of the training set."""

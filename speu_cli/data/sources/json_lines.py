@@ -1,7 +1,7 @@
 """JSON lines: one object a line, blank lines skipped."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NoReturn
 
 from speu_cli.data.rows import NO_ROWS, Row, Table, source_name
@@ -11,11 +11,12 @@ from speu_cli.errors import InputError
 ONE_A_LINE = "write one object a line; jq -c '.[]' turns a JSON list into lines"
 
 
-def read_json_lines(source: str) -> Table:
+def read_json_lines(source: str, wanted: Callable[[str], bool] | None = None) -> Table:
     """Read JSON lines; the columns are those of any row.
 
     Args:
         source: The file.
+        wanted: Tells from a row's line whether to read it. Default: all are read.
 
     Returns:
         The table.
@@ -23,7 +24,7 @@ def read_json_lines(source: str) -> Table:
     Raises:
         InputError: The file has no row.
     """
-    rows = list(_objects(source))
+    rows = list(_objects(source, wanted or (lambda _: True)))
     if not rows:
         raise InputError(f"{source}: {NO_ROWS}")
     columns = dict.fromkeys(name for _, row in rows for name in row)
@@ -31,9 +32,9 @@ def read_json_lines(source: str) -> Table:
     return Table(source, name, list(columns), unit="line", typed=True, rows=lambda _: iter(rows))
 
 
-def _objects(source: str) -> Iterator[tuple[int, Row]]:
+def _objects(source: str, wanted: Callable[[str], bool]) -> Iterator[tuple[int, Row]]:
     for number, line in enumerate(text_lines(source), start=1):
-        if not line.strip():
+        if not line.strip() or not wanted(line):
             continue
         try:
             row = json.loads(line, parse_constant=_refuse)

@@ -19,7 +19,7 @@ from speu_cli.stages.requests.free import free_step, remaining_examples
 from speu_cli.stages.requests.record import entry_of, named, write_request
 from speu_cli.stages.requests.served import ServedResult, already_done, served
 from speu_cli.stages.requests.step import RequestStep
-from speu_cli.stages.requests.watch import capacity_of
+from speu_cli.stages.requests.watch import capacity_of, watched_of
 from speu_cli.stages.runtime import Runtime
 from speu_cli.unlearning.requests.forgotten import Forgotten, read_forgotten
 from speu_cli.unlearning.requests.state import State, open_state
@@ -73,7 +73,7 @@ def serve_request(
             _check_output(target, opened, (forget, model), force=force)
         base = open_base(opened, model, runtime)
         started = time.perf_counter()
-        examples = base.session.read(opened.settings.data)
+        examples = _examples(opened, base, asked)
         step = _step(opened, base, examples, _new_examples(base, examples, asked, forget), rate)
         capacity = capacity_of(opened, base, examples, asked, step.in_all)
         result = served(opened, asked, step, capacity, target, _notes(opened, now))
@@ -122,6 +122,15 @@ def _notes(state: State, now: datetime) -> list[str]:
             "backwards; the order of requests is that of the ledger"
         )
     return notes
+
+
+def _examples(state: State, base: Base, asked: Asked) -> Examples:
+    """What is read of the training set: all of it only where the step needs what remains."""
+    session, data, ids = base.session, state.settings.data, set(asked.new.values())
+    if state.settings.mode == "free":
+        return session.read(data)
+    watched = set(watched_of(state).remaining.names.tolist())
+    return session.read_some(data, lambda one: one in ids or state.salt.name(one) in watched)
 
 
 def _step(state: State, base: Base, examples: Examples, new: Examples, rate: float | None) -> RequestStep:

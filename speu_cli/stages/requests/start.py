@@ -153,8 +153,8 @@ def start_requests(
     training = training_rows(session.read(data), file)
     unseen = session.read_like(training, watch.holdout) if watch.holdout else None
     settled = StateMethod(method, mask, (step or StepChoice()).settings(file.unseen_loss))
-    watched = choose_watched(session, training, unseen, watch.examples)
     with new_state(state) as (unfinished, salt):
+        watched = choose_watched(session, salt, training, unseen, watch.examples)
         settings = StateSettings(
             model=str(model.resolve()),
             identity=asdict(session.checkpoint.identity),

@@ -1,6 +1,6 @@
 """The losses that are watched while requests come: at θ*, and at every new model."""
 
-from collections.abc import Callable
+from collections.abc import Collection
 
 import numpy as np
 
@@ -11,15 +11,19 @@ from speu_cli.stages.requests.asked import Asked
 from speu_cli.stages.requests.base import Base
 from speu_cli.stages.session import Session
 from speu_cli.unlearning.requests.capacity import Capacity, Level, drift
+from speu_cli.unlearning.requests.salt import Salt
 from speu_cli.unlearning.requests.state import WATCHED, State
 from speu_cli.unlearning.requests.watched import Sample, Watched, read_watched
 
 
-def choose_watched(session: Session, training: Examples, holdout: Examples | None, most: int) -> Watched:
+def choose_watched(
+    session: Session, salt: Salt, training: Examples, holdout: Examples | None, most: int
+) -> Watched:
     """Choose what is watched, at random, and measure it at θ*.
 
     Args:
         session: θ*.
+        salt: Of the state.
         training: D.
         holdout: Examples never trained on, if there are any.
         most: Most examples of each.
@@ -32,12 +36,17 @@ def choose_watched(session: Session, training: Examples, holdout: Examples | Non
         if examples is None or not most:
             nothing = np.zeros(0, dtype=np.int64)
             return Sample(nothing, np.zeros(0), nothing)
-        places = np.flatnonzero(sample_flags(len(examples), most, seed=0))
-        picked = examples.select([examples[int(place)].id for place in places])
+        flags = sample_flags(len(examples), most, seed=0)
+        picked = examples.select([one for one, flag in zip(examples.ids, flags, strict=True) if flag])
         losses = session.outcomes(session.encode(picked), description).losses
-        return Sample(picked.row_hashes(), losses, places)
+        return Sample(picked.row_hashes(), losses, np.array([salt.name(one) for one in picked.ids]))
 
     return Watched(sample(holdout, "held-out losses"), sample(training, "losses of a training sample"))
+
+
+def watched_of(state: State) -> Watched:
+    """What a state watches, as its ledger names it."""
+    return read_watched(state.folder / WATCHED, state.ledger.entries[0].record["watched"])
 
 
 def capacity_of(state: State, base: Base, examples: Examples, asked: Asked, in_all: int) -> Capacity:
@@ -46,7 +55,7 @@ def capacity_of(state: State, base: Base, examples: Examples, asked: Asked, in_a
     Args:
         state: Knows what is watched.
         base: Its model has been moved.
-        examples: What is left of the training set, and maybe more.
+        examples: What is watched of the training set as far as it is left, and maybe more.
         asked: The request.
         in_all: Number of examples that are forgotten now.
 
@@ -57,11 +66,10 @@ def capacity_of(state: State, base: Base, examples: Examples, asked: Asked, in_a
         ArtifactError: Held-out examples are missing or were changed.
     """
     session, settings = base.session, state.settings
-    watched = read_watched(state.folder / WATCHED, state.ledger.entries[0].record["watched"])
-    holdout = None
+    watched, holdout = watched_of(state), None
     if settings.holdout is not None and len(watched.holdout):
         unseen = session.read_like(examples, settings.holdout)
-        holdout = _level(session, watched.holdout, unseen, lambda _: False)
+        holdout = _level(session, watched.holdout, unseen, state.salt)
         if holdout is None or holdout.examples != len(watched.holdout):
             raise ArtifactError(
                 f"{settings.holdout} is not the held-out set that the state was made with: rows are missing, "
@@ -73,12 +81,12 @@ def capacity_of(state: State, base: Base, examples: Examples, asked: Asked, in_a
         drift=drift(session.layout, base.original, session.checkpoint.model),
         forgotten_share=in_all / settings.examples,
         holdout=holdout,
-        remaining=_level(session, watched.remaining, examples, lambda one: state.salt.hash(one) in gone),
+        remaining=_level(session, watched.remaining, examples, state.salt, gone),
     )
 
 
 def _level(
-    session: Session, sample: Sample, examples: Examples, forgotten: Callable[[str], bool]
+    session: Session, sample: Sample, examples: Examples, salt: Salt, gone: Collection[str] = ()
 ) -> Level | None:
     """The loss of a sample's examples, but for those that are forgotten.
 
@@ -86,27 +94,24 @@ def _level(
         session: The new model.
         sample: What is watched, with its losses at θ*.
         examples: Where they are found.
-        forgotten: Tells whether an id is.
+        salt: Of the state.
+        gone: Hashes of the ids that are forgotten.
 
     Returns:
         The losses; None if nothing is watched any more.
     """
-    found = _found(sample, examples)
-    start = {one: loss for one, loss in found.items() if not forgotten(one)}
+    found = _found(sample, examples, salt)
+    start = {one: loss for one, loss in found.items() if salt.hash(one) not in gone}
     if not start:
         return None
     after = session.outcomes(session.encode(examples.select(list(start))), "watched losses").losses
     return Level(len(start), float(np.mean(list(start.values()))), float(after.mean()))
 
 
-def _found(sample: Sample, examples: Examples) -> dict[str, float]:
+def _found(sample: Sample, examples: Examples, salt: Salt) -> dict[str, float]:
     """Losses at θ* by id, of the watched examples that are there."""
-    if not len(sample):
-        return {}
-    places = [place for place in sample.places.tolist() if place < len(examples)]
-    ids = [examples[place].id for place in places]
-    rows = examples.select(ids).row_hashes()
-    if not np.array_equal(rows, sample.rows):  # rows have left the data: look at all that are there
-        ids, rows = examples.ids, examples.row_hashes()
+    names = set(sample.names.tolist())
+    there = examples.select([one for one in examples.ids if salt.name(one) in names])
     at_start = dict(zip(sample.rows.tolist(), sample.losses.tolist(), strict=True))
-    return {one: at_start[row] for one, row in zip(ids, rows.tolist(), strict=True) if row in at_start}
+    rows = there.row_hashes().tolist()
+    return {one: at_start[row] for one, row in zip(there.ids, rows, strict=True) if row in at_start}

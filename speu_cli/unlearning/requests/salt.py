@@ -13,6 +13,7 @@ from speu_cli.artifacts.digest import hash_text
 from speu_cli.errors import ArtifactError, InputError
 
 BYTES = 32
+NAME_BYTES = 8
 PRIVATE = 0o600
 
 
@@ -34,6 +35,11 @@ class Salt:
     def hash(self, example_id: str) -> str:
         """HMAC-SHA-256 of one id, hexadecimal."""
         return hmac.digest(self._secret, example_id.encode("utf-8", "surrogatepass"), "sha256").hex()
+
+    def name(self, example_id: str) -> int:
+        """First 64 bits of the hash, to find an example by: they fit an int64."""
+        digest = hmac.digest(self._secret, example_id.encode("utf-8", "surrogatepass"), "sha256")
+        return int.from_bytes(digest[:NAME_BYTES], "little", signed=True)
 
     def hashes(self, ids: Iterable[str]) -> list[str]:
         """Hashes of ids in ascending order, which tells nothing of the order of the ids."""

@@ -27,12 +27,12 @@ class Sample:
     Attributes:
         rows: Hashes of their rows, int64 ``[n]``.
         losses: At θ*, float64 ``[n]``.
-        places: Where they stood in their set, from 0, int64 ``[n]``.
+        names: By which they are found, from their salted ids, int64 ``[n]``.
     """
 
     rows: Rows
     losses: Losses
-    places: Rows
+    names: Rows
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,7 +66,7 @@ def write_watched(target: Path, watched: Watched, model: ModelIdentity) -> str:
     for name, sample in (("holdout", watched.holdout), ("remaining", watched.remaining)):
         tensors[f"{name}/rows"] = torch.from_numpy(sample.rows)
         tensors[f"{name}/losses"] = torch.from_numpy(sample.losses)
-        tensors[f"{name}/places"] = torch.from_numpy(sample.places)
+        tensors[f"{name}/names"] = torch.from_numpy(sample.names)
     record = {"model": asdict(model), "versions": library_versions()}
     return write_artifact(target, KIND, record, tensors, force=False)
 
@@ -92,10 +92,10 @@ def read_watched(path: Path, digest: str) -> Watched:
 
 
 def _sample(tensors: Mapping[str, Tensor], name: str) -> Sample:
-    rows, losses, places = (tensors[f"{name}/{part}"] for part in ("rows", "losses", "places"))
-    types = [rows.dtype, losses.dtype, places.dtype]
-    if types != [torch.int64, torch.float64, torch.int64] or not rows.shape == losses.shape == places.shape:
+    rows, losses, names = (tensors[f"{name}/{part}"] for part in ("rows", "losses", "names"))
+    types = [rows.dtype, losses.dtype, names.dtype]
+    if types != [torch.int64, torch.float64, torch.int64] or not rows.shape == losses.shape == names.shape:
         raise ValueError(f"'{name}' is misshapen")
-    if rows.ndim != 1 or (places < 0).any():
+    if rows.ndim != 1:
         raise ValueError(f"'{name}' is misshapen")
-    return Sample(rows.numpy(), losses.numpy(), places.numpy())
+    return Sample(rows.numpy(), losses.numpy(), names.numpy())

@@ -3,25 +3,20 @@
 Runs the public commands, one process each, as a user would. Every step whose output is there already is
 skipped, so the study can be stopped and gone on with. See ``README.md`` beside this file.
 
-Usage: ``python run.py SST2_FOLDER WORK_FOLDER --encoder FOLDER [-o results.json]``
+Usage: ``python sst2.py SST2_FOLDER WORK_FOLDER --encoder FOLDER [-o results.json]``
 """
 
 import argparse
 import json
 import platform
 import re
-import subprocess
-import sys
-import time
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from statistics import mean
-from typing import Any
 
-import prepare
-
-Json = dict[str, Any]
+import sst2_sets
+from commands import Commands, Json
 
 
 @dataclass(frozen=True)
@@ -50,24 +45,10 @@ METHODS = (
 
 
 @dataclass(frozen=True)
-class Study:
+class Study(Commands):
     """Where things are."""
 
-    work: Path
     encoder: Path
-
-    def speu(self, *arguments: str, keep: Path) -> Json:
-        """Run a command and keep its JSON answer, unless it is there already."""
-        if not keep.exists():
-            started = time.perf_counter()
-            command = [sys.executable, "-m", "speu_cli", *arguments, "--json"]
-            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            result = {"result": json.loads(answer), "process_seconds": time.perf_counter() - started}
-            temporary = keep.with_suffix(".tmp")
-            temporary.write_text(json.dumps(result))
-            temporary.rename(keep)
-        kept: Json = json.loads(keep.read_text())
-        return kept
 
     def train(self, name: str, exclude: Path | None = None) -> Path:
         """Fine-tune, five epochs at 5e-5; without the rows of a list for their reference."""
@@ -75,7 +56,7 @@ class Study:
             return self.work / name
         without = ("--exclude", str(exclude)) if exclude else ()
         arguments = (str(self.encoder), "--data", self.data, "--max-length", "128", *without)
-        self.speu("train", *arguments, "-o", str(self.work / name), keep=self.work / f"{name}.json")
+        self.speu("train", *arguments, "-o", str(self.work / name), keep=name)
         return self.work / name
 
     @property
@@ -92,7 +73,7 @@ class Study:
         target = self.work / "fisher.safetensors"
         holdout = str(self.work / "heldout.jsonl")
         arguments = (str(self.work / "original"), "--data", self.data, "--holdout", holdout)
-        return self.speu("fisher", *arguments, "-o", str(target), keep=self.work / "fisher.json")
+        return self.speu("fisher", *arguments, "-o", str(target), keep="fisher")
 
     def unlearn(self, draw: str, variant: Variant, forget_examples: str) -> tuple[Path, Json]:
         """Serve a request."""
@@ -104,7 +85,7 @@ class Study:
             *("--fisher", str(self.work / "fisher.safetensors"), "--data", self.data),
             *("--forget", str(self.forget(draw)), "--forget-examples", forget_examples),
             *(*variant.options, "-o", str(target)),
-            keep=self.work / f"{name}.json",
+            keep=name,
         )
         return target, answer
 
@@ -122,7 +103,7 @@ class Study:
                 str(self.work / "test.jsonl"),
             ),
             *("--reference", str(self.work / f"retrained-{draw}"), "--max-remaining", "2000"),
-            keep=self.work / f"eval-{model.name}-{draw}.json",
+            keep=f"eval-{model.name}-{draw}",
         )
         result: Json = answer["result"]
         return result
@@ -134,10 +115,10 @@ def main() -> None:
     parser.add_argument("sst2", type=Path)
     parser.add_argument("work", type=Path)
     parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--draws", nargs="+", choices=prepare.DRAWS, default=list(prepare.DRAWS))
+    parser.add_argument("--draws", nargs="+", choices=sst2_sets.DRAWS, default=list(sst2_sets.DRAWS))
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    prepare.main(arguments.sst2, arguments.work)
+    sst2_sets.main(arguments.sst2, arguments.work)
     study = Study(arguments.work, arguments.encoder)
     study.train("original")
     statistics = study.statistics()

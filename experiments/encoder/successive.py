@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 
-import prepare
+import sst2_sets
+from commands import Json
 from matplotlib.figure import Figure
-from run import Json, Study
+from sst2 import Study
 
 REQUESTS, SIZE = 10, 32
 MEASURED = (1, 4, 8, 10)
@@ -56,7 +57,7 @@ def main() -> None:
     parser.add_argument("--picture", type=Path)
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    prepare.main(arguments.sst2, arguments.work)
+    sst2_sets.main(arguments.sst2, arguments.work)
     study = Study(arguments.work, arguments.encoder)
     _write_id_lists(study)
     original = study.train(ORIGINAL)
@@ -96,7 +97,7 @@ def _rows_of_chain(study: Study, chain: Chain) -> list[Json]:
         *("requests", "init", str(state), "--model", str(study.work / ORIGINAL), "--data", study.data),
         *("--fisher", str(study.work / "fisher.safetensors"), *chain.options),
         *("--holdout", str(study.work / "heldout.jsonl")),
-        keep=study.work / f"{state.name}.json",
+        keep=state.name,
     )
     rows: list[Json] = []
     for count in range(1, REQUESTS + 1):
@@ -104,7 +105,7 @@ def _rows_of_chain(study: Study, chain: Chain) -> list[Json]:
         answer = study.speu(
             *("unlearn", "--state", str(state), "--forget", str(study.work / f"request-{count}.txt")),
             *("--request-id", f"R-{count}", "-o", str(model)),
-            keep=study.work / f"{model.name}.json",
+            keep=model.name,
         )
         if count in MEASURED:
             served, seconds = answer["result"], answer["process_seconds"]
@@ -120,7 +121,7 @@ def _measured(study: Study, model: Path, count: int) -> Json:
     answer = study.speu(
         *("eval", str(model), "--data", study.data, "--forget", str(_so_far(study, count))),
         *("--test", str(study.work / "test.jsonl"), "--max-remaining", "2000"),
-        keep=study.work / f"eval-{model.name}-{count}.json",
+        keep=f"eval-{model.name}-{count}",
     )
     return {short: answer["result"]["model"][name]["value"] for short, name in METRICS.items()}
 

@@ -1,7 +1,7 @@
 """Cut SST-2 into the sets of the study: 12,000 training rows, 2,000 held-out rows, three forget draws.
 
-Rows of at least four words, shuffled with seed 0. Usage: ``python prepare.py SST2_FOLDER WORK_FOLDER``, where
-SST2_FOLDER holds ``train.jsonl.gz`` and ``dev.jsonl.gz`` with ``id``, ``text`` and ``label``.
+Rows of at least four words, shuffled with seed 0. Usage: ``python sst2_sets.py SST2_FOLDER WORK_FOLDER``,
+where SST2_FOLDER holds ``train.jsonl.gz`` and ``dev.jsonl.gz`` with ``id``, ``text`` and ``label``.
 """
 
 import gzip

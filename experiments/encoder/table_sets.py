@@ -1,0 +1,70 @@
+"""Cut a data set into the parts of a table: training, held-out and test rows, and a forget draw."""
+
+import gzip
+import json
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+Row = Mapping[str, Any]
+
+HELDOUT = 500
+FORGET = 64
+
+
+@dataclass(frozen=True)
+class TableSet:
+    """A data set of the paper, cut down to what a processor can train on.
+
+    Attributes:
+        training: Training rows.
+        test: Test rows.
+        max_length: Longest input, in tokens.
+        epochs: Of the first training and of retraining.
+        table: Of the paper.
+        score: What its table shows, as ``speu eval`` names it after ``unlearning_``.
+    """
+
+    training: int
+    test: int
+    max_length: int
+    epochs: int
+    table: str
+    score: str
+
+
+SETS = {
+    "qqp": TableSet(4_000, 2_000, 64, 5, "Table 4", "accuracy"),
+    "stsb": TableSet(4_000, 1_500, 64, 5, "Table 6", "spearman"),
+    "squad1": TableSet(1_500, 500, 256, 5, "Table 7", "f1"),
+    "squad2": TableSet(1_500, 500, 256, 5, "Table 8", "f1"),
+}
+
+
+def prepare(source: Path, cut: TableSet, target: Path) -> None:
+    """Write ``train``, ``heldout`` and ``test`` as JSON lines, and ``forget.txt``, shuffled with seed 0.
+
+    Args:
+        source: Folder with ``train.jsonl.gz`` and ``dev.jsonl.gz``.
+        cut: How many rows.
+        target: Folder to make.
+    """
+    target.mkdir(parents=True, exist_ok=True)
+    training, test = (_shuffled(source / f"{name}.jsonl.gz") for name in ("train", "dev"))
+    _write(target / "train.jsonl", training[: cut.training])
+    _write(target / "heldout.jsonl", training[cut.training : cut.training + HELDOUT])
+    _write(target / "test.jsonl", test[: cut.test])
+    (target / "forget.txt").write_text("\n".join(str(row["id"]) for row in training[:FORGET]) + "\n")
+
+
+def _shuffled(path: Path) -> list[Row]:
+    with gzip.open(path, "rt", encoding="utf-8") as file:
+        rows: list[Row] = [json.loads(line) for line in file]
+    random.Random(0).shuffle(rows)
+    return rows
+
+
+def _write(path: Path, rows: list[Row]) -> None:
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))

@@ -10,6 +10,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
+QA = ("--task", "question-answering")
 HELDOUT = 500
 FORGET = 64
 
@@ -25,6 +26,8 @@ class TableSet:
         epochs: Of the first training and of retraining.
         table: Of the paper.
         score: What its table shows, as ``speu eval`` names it after ``unlearning_``.
+        short: The score in a column's title.
+        task: Options that name the task.
     """
 
     training: int
@@ -33,13 +36,15 @@ class TableSet:
     epochs: int
     table: str
     score: str
+    short: str
+    task: tuple[str, ...] = ()
 
 
 SETS = {
-    "qqp": TableSet(4_000, 2_000, 64, 5, "Table 4", "accuracy"),
-    "stsb": TableSet(4_000, 1_500, 64, 5, "Table 6", "spearman"),
-    "squad1": TableSet(1_500, 500, 256, 5, "Table 7", "f1"),
-    "squad2": TableSet(1_500, 500, 256, 5, "Table 8", "f1"),
+    "qqp": TableSet(4_000, 2_000, 64, 5, "Table 4", "accuracy", "A"),
+    "stsb": TableSet(4_000, 1_500, 64, 5, "Table 6", "spearman", "S", ("--task", "regression")),
+    "squad1": TableSet(1_500, 500, 256, 5, "Table 7", "f1", "F1", QA),
+    "squad2": TableSet(1_500, 500, 256, 5, "Table 8", "f1", "F1", QA),
 }
 
 

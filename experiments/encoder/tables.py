@@ -1,9 +1,9 @@
 """QQP, STS-B and SQuAD with a 22 M parameter encoder: six ways to forget, the paper's Tables 4, 6, 7 and 8.
 
-Retraining (RT), fine-tuning (FT), gradient difference (GD), sparsity-aware fine-tuning (SA), and the second-
-order step on all units (SO) and on a tenth of them (SPE-SO). Learning rate and epochs as in the paper's appendix
-A.1: 5e-5, five epochs for RT and three for FT, GD and SA. Runs the public commands; what is done already is
-skipped. See ``README.md`` beside this file.
+Retraining (RT), fine-tuning (FT), gradient difference (GD), sparsity-aware fine-tuning (SA), and the
+second-order step on all units (SO) and on a tenth of them (SPE-SO). Learning rate and epochs as in the
+paper's appendix A.1: 5e-5, five epochs for RT and three for FT, GD and SA. Runs the public commands; what is
+done already is skipped. See ``README.md`` beside this file.
 
 Usage: ``python tables.py DATA_FOLDER WORK_FOLDER --encoder FOLDER --sets qqp stsb [-o results.json]``, where
 DATA_FOLDER holds a folder a set with ``train.jsonl.gz`` and ``dev.jsonl.gz``.

@@ -111,7 +111,7 @@ def _show(out: Output, result: "MaskResult") -> None:
             if result.forget_examples is None
             else f"{result.forget_examples:,} forget examples",
             **{kind: part_of(*counts) for kind, counts in result.selected.items()},
-            "weights in these": weights or None,
+            "weights": weights or None,
             "objective": f"{result.objective}{f}",
             "sha256": result.sha256,
         }

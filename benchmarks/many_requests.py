@@ -29,7 +29,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from speu_cli import StepChoice, WatchChoice, compact_requests, fisher, serve_request, start_requests
-from speu_cli.stages.unlearn import Method
+from speu_cli.stages.unlearn import SecondOrder
 
 REQUESTS, ORDERS, LARGEST = 100, 3, 8
 RATE = 1e-6
@@ -52,7 +52,7 @@ def main() -> None:
     parser.add_argument("data", type=Path)
     parser.add_argument("--rows", type=int, nargs="+", help="rows of the data file")
     parser.add_argument("--at", type=int, nargs="+", default=COSTED, help="which requests cost looks at")
-    parser.add_argument("--methods", nargs="+", default=["spe-so"], choices=get_args(Method))
+    parser.add_argument("--methods", nargs="+", default=["spe-so"], choices=get_args(SecondOrder))
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     lines = arguments.data.read_text(encoding="utf-8").splitlines(keepends=True)
@@ -60,7 +60,7 @@ def main() -> None:
     for rows in arguments.rows or [len(lines)]:
         with tempfile.TemporaryDirectory() as folder:
             place = Place(Path(folder), arguments.model, lines[:rows])
-            measure: Callable[[Place, Method], dict[str, Any]] = orders
+            measure: Callable[[Place, SecondOrder], dict[str, Any]] = orders
             if arguments.what == "cost":
                 measure = partial(cost, at=arguments.at)
             runs += [
@@ -85,7 +85,7 @@ class Place:
         self.data.write_text("".join(lines), encoding="utf-8")
         fisher(model, str(self.data), self.statistics)
 
-    def state(self, name: str, method: Method) -> Path:
+    def state(self, name: str, method: SecondOrder) -> Path:
         """Begin a state."""
         state = self.folder / name
         step = StepChoice(rate=RATE, max_overshoot=1e9, target_loss=1.0)
@@ -114,7 +114,7 @@ class Place:
         return int(subprocess.run(measured, check=True, stdout=subprocess.PIPE).stdout) / 1024
 
 
-def orders(place: Place, method: Method) -> dict[str, Any]:
+def orders(place: Place, method: SecondOrder) -> dict[str, Any]:
     """Distances of the models that three orders give from that of one shot: of ‖θ‖, and of the step."""
     requests = list(_requests(place.ids))
     once = _weights(
@@ -150,7 +150,7 @@ def _requests(ids: Sequence[str]) -> Iterator[list[str]]:
         left = left[size:]
 
 
-def cost(place: Place, method: Method, at: Sequence[int]) -> dict[str, Any]:
+def cost(place: Place, method: SecondOrder, at: Sequence[int]) -> dict[str, Any]:
     """Time and peak memory of some of many requests, from copies of the state, in turn and in rounds."""
     state, kept = place.state(method, method), {}
     for number, one in enumerate(place.ids[: max(at)], start=1):

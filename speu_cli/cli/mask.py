@@ -11,12 +11,14 @@ from speu_cli.cli.options import (
     ForgetExamplesOption,
     KindsOption,
     ModelArgument,
+    ObjectiveOption,
     PictureOption,
     RoundsOption,
     RunOptions,
     ShowOptions,
     SparsityOption,
     TargetLossOption,
+    WithinOption,
     of_input,
 )
 from speu_cli.cli.output import Output
@@ -27,6 +29,8 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
   speu mask model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o mask.safetensors
+  speu mask model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --objective mlf \
+      --within wanda:0.9 -o mask.safetensors
   speu mask model/ --fisher fisher.safetensors --kinds heads --picture mask.png -o warm.safetensors
 """
 
@@ -53,6 +57,8 @@ def mask(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
+    objective: ObjectiveOption = "mlr",
+    within: WithinOption = None,
     forget_examples: ForgetExamplesOption = "all",
     target_loss: TargetLossOption = None,
     output: FileOutput,
@@ -76,6 +82,8 @@ def mask(
             kinds=kinds,
             curvature=curvature,
             rounds=rounds,
+            objective=objective,
+            within=within,
             forget_examples=forget_examples,
             target_loss=target_loss,
             picture=picture,
@@ -90,7 +98,11 @@ def _show(out: Output, result: "MaskResult") -> None:
     if out.json:
         out.json_object(result)
         return
-    before, after = as_text(result.objective_before), as_text(result.objective_after)
+    weights = "" if result.entries is None else part_of(*result.entries)
+    f = ""
+    if result.objective_before is not None and result.objective_after is not None:
+        before, after = as_text(result.objective_before), as_text(result.objective_after)
+        f = f", {before} -> {after} ({result.swaps:,} swaps)"
     out.facts(
         {
             "output": result.output,
@@ -99,7 +111,8 @@ def _show(out: Output, result: "MaskResult") -> None:
             if result.forget_examples is None
             else f"{result.forget_examples:,} forget examples",
             **{kind: part_of(*counts) for kind, counts in result.selected.items()},
-            "objective": f"{before} -> {after} ({result.swaps:,} swaps)",
+            "weights": weights or None,
+            "objective": f"{result.objective}{f}",
             "sha256": result.sha256,
         }
     )

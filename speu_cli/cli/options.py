@@ -28,7 +28,9 @@ of_runtime = partial(typer.Option, rich_help_panel="Runtime")
 
 Kinds = Literal["heads", "filters", "both"]
 Curvature = Literal["total", "mean"]
-Method = Literal["spe-so", "so"]
+Objective = Literal["mlr", "mlf", "norm"]
+SecondOrder = Literal["spe-so", "so"]
+Method = Literal["spe-so", "so", "ssd"]
 ForgetExamples = Literal["all", "remembered"]
 
 ModelArgument = Annotated[
@@ -120,8 +122,54 @@ RoundsOption = Annotated[
         help="Rounds of rearrangement; the paper's setting is 1.",
     ),
 ]
+ObjectiveOption = Annotated[
+    Objective,
+    of_method(
+        "--objective",
+        help="What heads and filters are chosen by: the loss of the remaining examples (mlr), that of the "
+        "forgotten ones (mlf), or the norm of the gradient of these (norm).",
+    ),
+]
+WithinOption = Annotated[
+    str | None,
+    of_method(
+        "--within",
+        metavar="wanda:S",
+        parser=values.within,
+        show_default="all weights",
+        help="Inside the selected heads and filters freeze this share of each output's weights too, those "
+        "with the least product of weight and input norm over the examples to forget.",
+    ),
+]
+SecondOrderOption = Annotated[
+    SecondOrder,
+    of_method("--method", help="Update the selected heads and filters (spe-so) or all of them (so)."),
+]
 MethodOption = Annotated[
-    Method, of_method("--method", help="Update the selected heads and filters (spe-so) or all of them (so).")
+    Method,
+    of_method(
+        "--method",
+        help="Update the selected heads and filters (spe-so) or all of them (so) by a second-order step; or "
+        "shrink each parameter that matters to the forgotten examples above all (ssd).",
+    ),
+]
+SsdAlphaOption = Annotated[
+    float,
+    of_method(
+        "--ssd-alpha",
+        metavar="X",
+        parser=values.real(least=0),
+        help="With ssd: shrink what matters more than X times as much to the forgotten as to all examples.",
+    ),
+]
+SsdLambdaOption = Annotated[
+    float,
+    of_method(
+        "--ssd-lambda",
+        metavar="X",
+        parser=values.real(above=0),
+        help="With ssd: scale of the factor that it is shrunk by.",
+    ),
 ]
 RateOption = Annotated[
     float | None,

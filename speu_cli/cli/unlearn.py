@@ -16,6 +16,7 @@ from speu_cli.cli.options import (
     KindsOption,
     MaxOvershootOption,
     MethodOption,
+    ObjectiveOption,
     OptionalDataOption,
     OptionalFisherOption,
     OptionalModelArgument,
@@ -24,7 +25,10 @@ from speu_cli.cli.options import (
     RunOptions,
     ShowOptions,
     SparsityOption,
+    SsdAlphaOption,
+    SsdLambdaOption,
     TargetLossOption,
+    WithinOption,
     of_input,
     of_output,
 )
@@ -45,6 +49,7 @@ EXAMPLES = """
 # What a state settles for all its requests.
 SETTLED = (
     *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds"),
+    *("objective", "within", "ssd_alpha", "ssd_lambda"),
     *("target_loss", "max_overshoot", "damping", "forget_examples"),
 )
 
@@ -79,7 +84,8 @@ def unlearn(
         of_input(
             "--mask",
             metavar="FILE",
-            help="A mask from speu mask; without it one is made with --sparsity, --kinds and --rounds.",
+            help="A mask from speu mask; without it one is made with --sparsity, --kinds, --rounds, "
+            "--objective and --within.",
         ),
     ] = None,
     choice: DataOptions,
@@ -88,6 +94,10 @@ def unlearn(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
+    objective: ObjectiveOption = "mlr",
+    within: WithinOption = None,
+    ssd_alpha: SsdAlphaOption = 10.0,
+    ssd_lambda: SsdLambdaOption = 1.0,
     rate: RateOption = None,
     target_loss: TargetLossOption = None,
     max_overshoot: MaxOvershootOption = 2.0,
@@ -143,6 +153,10 @@ def unlearn(
             kinds=kinds,
             curvature=curvature,
             rounds=rounds,
+            objective=objective,
+            within=within,
+            ssd_alpha=ssd_alpha,
+            ssd_lambda=ssd_lambda,
             rate=rate,
             target_loss=target_loss,
             max_overshoot=max_overshoot,
@@ -224,8 +238,11 @@ def _show(out: Output, result: "UnlearnResult") -> None:
         "forget examples": f"{result.forget_examples:,}, {result.examples_in_step:,} of them in the step",
         "remaining examples": result.remaining_examples,
         "forget loss": f"{as_text(result.loss_before)} -> {as_text(result.loss_after)}{target}",
-        "rate": f"{as_text(result.rate)} (of {result.rate_trials} tried)",
     }
+    if result.objective is not None:
+        facts["chosen by"] = result.objective + (f", {result.within}" if result.within else "")
+    if result.rate is not None:
+        facts["rate"] = f"{as_text(result.rate)} (of {result.rate_trials} tried)"
     facts |= {kind: part_of(*counts) for kind, counts in result.selected.items()}
     facts["parameters changed"] = part_of(result.parameters_changed, result.parameters_total)
     facts["time"] = duration(result.seconds)

@@ -103,6 +103,28 @@ def device(text: object) -> str:
     return name
 
 
+def within(text: object) -> str:
+    """Parse how entries are chosen inside units: ``wanda:S``, S of at least 0 and below 1.
+
+    Args:
+        text: What was given.
+
+    Returns:
+        It, with S as Python writes it.
+
+    Raises:
+        typer.BadParameter: It is something else.
+    """
+    method, _, sparsity = str(text).partition(":")
+    try:
+        if method != "wanda":
+            raise typer.BadParameter("unknown")
+        return f"wanda:{real(least=0, below=1)(sparsity)!r}"
+    except typer.BadParameter as error:
+        expected = "expected wanda:S with S of at least 0 and below 1"
+        raise typer.BadParameter(f"got {str(text)!r}, {expected}") from error
+
+
 def rate(text: object) -> float | None:
     """Parse a learning rate: ``auto`` (None) or a finite number above 0.
 

@@ -1,10 +1,12 @@
 """Mask files: which units may change, their scores, and how they were found."""
 
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from speu_cli.artifacts.format import Record, library_versions, read_artifact, write_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
@@ -14,6 +16,9 @@ from speu_cli.structures.layout import Layout
 from speu_cli.structures.mask import Mask
 
 KIND = "mask"
+ENTRIES = "within/"
+# What files that do not say it were made with.
+FORMER_SETTINGS = {"objective": "mlr", "within": None}
 
 
 @dataclass(frozen=True)
@@ -49,6 +54,7 @@ def write_mask(
     mask = localized.rearranged.mask
     tensors = {f"selected/{key}": flags.nonzero()[:, 0] for key, flags in mask.selected.items()}
     tensors |= {f"scores/{key}": scores.float() for key, scores in localized.scores.items()}
+    tensors |= {f"{ENTRIES}{name}": entries for name, entries in (mask.within or {}).items()}
     record: Record = {
         "model": asdict(origin.model),
         "inputs": {"statistics": origin.statistics},
@@ -70,7 +76,7 @@ def read_mask(path: Path, model: ModelIdentity, layout: Layout) -> tuple[Mask, R
         layout: Its units.
 
     Returns:
-        The mask and the file's record.
+        The mask and the file's record, with the settings that older files do not name.
 
     Raises:
         ArtifactError: It is not an intact mask of this model.
@@ -87,9 +93,39 @@ def read_mask(path: Path, model: ModelIdentity, layout: Layout) -> tuple[Mask, R
         model.require_same(ModelIdentity(**artifact.record["model"]), str(path))
         for key, flags in mask.selected.items():
             flags[artifact.tensors[f"selected/{key}"].to(torch.int64)] = True
+        settings = FORMER_SETTINGS | artifact.record["settings"]
     except (KeyError, TypeError, IndexError) as error:
         raise ArtifactError(f"{path} is not a complete mask: {error!r}") from error
-    return mask, artifact.record
+    mask = replace(mask, within=_entries(artifact.tensors, mask, path))
+    if (mask.within is None) != (settings["within"] is None):
+        raise ArtifactError(f"{path}: '{ENTRIES}…' and 'within' of its settings do not fit each other")
+    return mask, artifact.record | {"settings": settings}
+
+
+def _entries(tensors: Mapping[str, Tensor], mask: Mask, path: Path) -> dict[str, Tensor] | None:
+    """Read which entries of the selected slices may change.
+
+    Args:
+        tensors: Of the file.
+        mask: Its units.
+        path: Where they were read from.
+
+    Returns:
+        Flags by parameter; None if there are none.
+
+    Raises:
+        ArtifactError: They are no flags, or not of the selected slices.
+    """
+    found = {name.removeprefix(ENTRIES): flags for name, flags in tensors.items() if name.startswith(ENTRIES)}
+    slices = {name: (axis, len(indices)) for name, axis, indices in mask.slices()}
+    for name, flags in found.items():
+        axis, length = slices.get(name, (0, -1))
+        if flags.dtype != torch.bool or flags.ndim <= axis or flags.shape[axis] != length:
+            raise ArtifactError(f"{path}: '{ENTRIES}{name}' is not flags of what the mask selects")
+        # Any other byte would read as true, and the file would not be the one that these flags write.
+        if flags.numel() and int(flags.view(torch.uint8).max()) > 1:
+            raise ArtifactError(f"{path}: '{ENTRIES}{name}' has bytes other than 0 and 1")
+    return found or None
 
 
 def _sizes(units: object) -> str:

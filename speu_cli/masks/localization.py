@@ -2,16 +2,26 @@
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from torch import Tensor
 
 from speu_cli.errors import InputError
-from speu_cli.masks.importance import Curvature, curvature_scale, importance, warm_start_importance
-from speu_cli.masks.rearrangement import Rearranged, rearrange
+from speu_cli.masks.importance import (
+    Curvature,
+    curvature_scale,
+    forget_loss_importance,
+    gradient_norms,
+    importance,
+    warm_start_importance,
+)
+from speu_cli.masks.rearrangement import Rearranged, rearrange, rearrange_selected
 from speu_cli.masks.selection import select
+from speu_cli.masks.within import wanda_sparsity
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import KINDS, Kind, Layout
+
+Objective = Literal["mlr", "mlf", "norm"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +33,9 @@ class MaskSettings:
         kinds: ``heads``, ``filters`` or ``both``.
         curvature: Reading of Eq. 8, see :func:`speu_cli.masks.importance.curvature_scale`.
         rounds: Most rounds of rearrangement; None = until no swap helps.
+        objective: What units are chosen by: ``mlr``, least loss of the remaining set (Eq. 8); ``mlf``, most
+            loss of the forget set (Eq. 18); ``norm``, the norm of the forget set's gradient.
+        within: How entries are chosen inside the selected units, ``wanda:S``; None = all of them.
 
     Raises:
         InputError: A value is out of range.
@@ -32,6 +45,8 @@ class MaskSettings:
     kinds: str = "both"
     curvature: Curvature = "total"
     rounds: int | None = None
+    objective: Objective = "mlr"
+    within: str | None = None
 
     def __post_init__(self) -> None:
         if not 0 <= self.sparsity < 1:
@@ -42,11 +57,20 @@ class MaskSettings:
             raise InputError(f"--curvature is {self.curvature!r}, expected total or mean")
         if self.rounds is not None and self.rounds < 0:
             raise InputError(f"--rounds is {self.rounds}, expected at least 0")
+        if self.objective not in get_args(Objective):
+            raise InputError(f"--objective is {self.objective!r}, expected mlr, mlf or norm")
+        if self.within is not None:
+            wanda_sparsity(self.within)
 
     @property
     def selected_kinds(self) -> Collection[Kind]:
         """The kinds of units that may be selected."""
         return [kind for kind in KINDS if self.kinds in (kind, "both")]
+
+    @property
+    def needs_mask_statistics(self) -> bool:
+        """Whether u and B are needed of the training set; ``norm`` takes g_f alone."""
+        return self.objective != "norm"
 
 
 @dataclass(frozen=True)
@@ -56,13 +80,17 @@ class Localized:
     Attributes:
         rearranged: The mask, with the objective before and after rearrangement.
         scores: Importance ``[units]`` by group.
+        has_objective: Whether there is an f; with NORM there is none, and no swaps.
     """
 
     rearranged: Rearranged
     scores: Mapping[str, Tensor]
+    has_objective: bool = True
 
-    def objective(self) -> dict[str, Any]:
-        """The objective of Eq. 9 and the swaps that lowered it, as JSON values."""
+    def objective(self) -> dict[str, Any] | None:
+        """The objective of Eq. 9 or Eq. 19 and the swaps that bettered it, as JSON values."""
+        if not self.has_objective:
+            return None
         return {
             "before": self.rearranged.before,
             "after": self.rearranged.after,
@@ -71,21 +99,66 @@ class Localized:
 
 
 def localize(forget: Statistics, remaining: Statistics, layout: Layout, settings: MaskSettings) -> Localized:
-    """Find the mask of a request (Eq. 8, then Eq. 9).
+    """Find the mask of a request by the objective of the settings.
 
     Args:
-        forget: Statistics of the forget examples; only u is used.
-        remaining: S(D_r); only B and n_r are used.
+        forget: Statistics of the forget examples: u; u, B and n_f with ``mlf``; g of whole parameters with
+            ``norm``.
+        remaining: S(D_r): B and n_r; u with ``mlf``; nothing with ``norm``.
         layout: The model's units.
-        settings: Sparsity, kinds, curvature and rounds.
+        settings: Sparsity, kinds, curvature, rounds and objective.
 
     Returns:
-        The mask.
+        The mask, without entries chosen inside the units.
     """
+    if settings.objective == "mlf":
+        return localize_by_forget_loss(forget, remaining, layout, settings)
+    if settings.objective == "norm":
+        return localize_by_norm(forget, layout, settings)
+    return localize_by_remaining_loss(forget, remaining, layout, settings)
+
+
+def localize_by_remaining_loss(
+    forget: Statistics, remaining: Statistics, layout: Layout, settings: MaskSettings
+) -> Localized:
+    """Find the units without which the remaining set's loss would rise most (MLR: Eq. 8, then Eq. 9)."""
     c = curvature_scale(settings.curvature, remaining.count)
     scores = importance(forget, remaining, c)
     mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
     return Localized(rearrange(mask, forget.mask_gradient, remaining, c, rounds=settings.rounds), scores)
+
+
+def localize_by_forget_loss(
+    forget: Statistics, remaining: Statistics, layout: Layout, settings: MaskSettings
+) -> Localized:
+    """Find the units without which the forget set's loss would rise most (MLF: Eq. 18, then Eq. 19)."""
+    _require_examples(forget, settings)
+    c = curvature_scale(settings.curvature, forget.count)
+    scores = forget_loss_importance(forget, remaining, c)
+    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    u = remaining.mask_gradient
+    return Localized(rearrange_selected(mask, u, forget, c, rounds=settings.rounds), scores)
+
+
+def localize_by_norm(forget: Statistics, layout: Layout, settings: MaskSettings) -> Localized:
+    """Find the units with the largest gradients of the forget set (NORM); nothing is rearranged."""
+    _require_examples(forget, settings)
+    scores = gradient_norms(forget, layout)
+    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    return Localized(Rearranged(mask, 0.0, 0.0, 0), scores, has_objective=False)
+
+
+def _require_examples(forget: Statistics, settings: MaskSettings) -> None:
+    """Refuse to choose by the forget set where none of it counts.
+
+    Raises:
+        InputError: None does.
+    """
+    if not forget.count:
+        raise InputError(
+            f"--objective {settings.objective} chooses by the forget examples, and none of them counts",
+            hint="take --forget-examples all",
+        )
 
 
 def localize_before_request(full: Statistics, layout: Layout, settings: MaskSettings) -> Localized:

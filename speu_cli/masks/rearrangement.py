@@ -1,7 +1,8 @@
-"""Rearrangement: swaps within a layer that lower the block-diagonal objective (Eq. 9).
+"""Rearrangement: swaps within a layer that better the block-diagonal objective (Eq. 9, Eq. 19).
 
-For the frozen units Z of one kind in one layer: f(Z) = Σ_{i∈Z} u[i] + ½·c·Σ_{i,k∈Z} B[i,k], with u the
-mask gradients of the forget set and B the mask Fisher of the remaining set.
+For units Z of one kind in one layer: f(Z) = Σ_{i∈Z} u[i] + ½·c·Σ_{i,k∈Z} B[i,k]. Eq. 9 lowers f of the
+frozen units, with u the mask gradients of the forget set and B the mask Fisher of the remaining set; Eq. 19
+raises f of the selected units, with u of the remaining and B of the forget set.
 """
 
 from collections.abc import Mapping
@@ -31,7 +32,7 @@ class Rearranged:
     Attributes:
         mask: As many units selected in each layer and kind as before.
         before: f of the given mask, summed over layers and kinds.
-        after: f of this one, never above ``before``.
+        after: f of this one, never worse than ``before``.
         swaps: Number of swaps made.
     """
 
@@ -68,6 +69,28 @@ def rearrange(
         after += layer.objective()
         result.selected[key].copy_(torch.from_numpy(~layer.frozen))
     return Rearranged(result, before, after, swaps)
+
+
+def rearrange_selected(
+    mask: Mask, u: Mapping[str, Tensor], curvature: Statistics, c: float, *, rounds: int | None = None
+) -> Rearranged:
+    """Swap frozen for selected units, layer by layer and kind by kind, while f of these rises (Eq. 19).
+
+    Args:
+        mask: The selection to start from.
+        u: ``[units]`` by group.
+        curvature: Has B of every group, whole or as a sample.
+        c: Factor of B.
+        rounds: Most rounds over the frozen units, in descending importance. Default: until no swap helps.
+
+    Returns:
+        The rearranged mask with f before and after.
+    """
+    # What raises f of the selected units lowers −f of them: Eq. 9 with both sets in each other's place.
+    opposite = Mask(mask.layout, {key: ~flags for key, flags in mask.selected.items()})
+    found = rearrange(opposite, {key: -one for key, one in u.items()}, curvature, -c, rounds=rounds)
+    selected = {key: ~flags for key, flags in found.mask.selected.items()}
+    return Rearranged(Mask(mask.layout, selected), 0.0 - found.before, 0.0 - found.after, found.swaps)
 
 
 class _Layer:

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from speu_cli.errors import InputError
 from speu_cli.masks.files import read_mask
+from speu_cli.masks.within import require_fits
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import Collection
 from speu_cli.statistics.wanted import SAMPLE, Part, Scope, Wanted, wanted_parameters, wanted_slices
@@ -81,6 +82,7 @@ def settle(choice: CollectionChoice, session: Session, used: npt.NDArray[np.int6
         wanted = Wanted({}, sampled=sampled)
     elif choice.mask is not None:
         mask, record = read_mask(choice.mask, session.checkpoint.identity, layout)
+        require_fits(mask, model, str(choice.mask))
         digest = str(record["sha256"])
         selected = {key: flags.nonzero()[:, 0] for key, flags in mask.selected.items()}
         wanted = Wanted(wanted_slices(mask), mask_statistics=False)

@@ -11,6 +11,7 @@ import torch
 from speu_cli.artifacts.format import Artifact, read_artifact
 from speu_cli.checkpoints.write import RECORD_NAME, read_record
 from speu_cli.errors import ArtifactError, InputError
+from speu_cli.masks.files import ENTRIES
 from speu_cli.masks.files import KIND as MASK
 from speu_cli.masks.picture import check_picture, draw_mask
 from speu_cli.statistics.files import KIND as STATISTICS
@@ -152,16 +153,19 @@ def _summarize_mask(artifact: Artifact) -> list[tuple[str, str]]:
     lines = [
         *_summarize_record(artifact),
         ("made for", f"{forget['count']} forget examples" if forget else "any request"),
-        (
-            "objective",
-            f"{objective['before']:.6g} → {objective['after']:.6g} after {objective['swaps']} swaps",
-        ),
     ]
+    if objective is not None:
+        found = f"{objective['before']:.6g} → {objective['after']:.6g} after {objective['swaps']} swaps"
+        lines.append(("objective", found))
     for kind in ("heads", "filters"):
         layers = {key: flags for key, flags in selected.items() if key.startswith(kind)}
         total, chosen = sum(map(len, layers.values())), sum(int(flags.sum()) for flags in layers.values())
         by_layer = " ".join(str(int(flags.sum())) for flags in layers.values())
         lines.append((kind, f"{chosen} of {total} updated, by layer: {by_layer}"))
+    within = [flags for name, flags in artifact.tensors.items() if name.startswith(ENTRIES)]
+    if within:
+        counts = sum(int(flags.sum()) for flags in within), sum(flags.numel() for flags in within)
+        lines.append(("weights", f"{counts[0]:,} of {counts[1]:,} in these units updated"))
     return lines
 
 

@@ -8,15 +8,12 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.files import MaskOrigin, write_mask
 from speu_cli.masks.importance import Curvature
-from speu_cli.masks.localization import MaskSettings, localize, localize_before_request
+from speu_cli.masks.localization import MaskSettings, Objective, localize_before_request
 from speu_cli.masks.picture import check_picture, draw_mask
-from speu_cli.stages.request import (
-    open_request,
-    open_with_statistics,
-    require_mask_statistics,
-    wanted_of,
-)
+from speu_cli.stages.chosen_mask import localized_request
+from speu_cli.stages.request import open_forget_set, open_with_statistics, require_mask_statistics
 from speu_cli.stages.runtime import Runtime
+from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.forget_examples import ForgetExamples
 
 
@@ -28,8 +25,10 @@ class MaskResult:
         output: The mask file.
         sha256: Digest of its content.
         selected: Units that may change, of all units, by kind.
-        objective_before: f of Eq. 9 of the selection.
-        objective_after: f after rearrangement.
+        entries: Entries of their weights that may change, of all of these; None where all may.
+        objective: What units were chosen by: ``mlr``, ``mlf`` or ``norm``.
+        objective_before: f of Eq. 9 or Eq. 19 of the selection; None with ``norm``, which has none.
+        objective_after: f after rearrangement, or None.
         swaps: Units exchanged by rearrangement.
         forget_examples: Size of the forget set; None for a mask made before any request.
         picture: PNG of the mask, if one was asked for.
@@ -38,8 +37,10 @@ class MaskResult:
     output: Path
     sha256: str
     selected: dict[str, tuple[int, int]]
-    objective_before: float
-    objective_after: float
+    entries: tuple[int, int] | None
+    objective: Objective
+    objective_before: float | None
+    objective_after: float | None
     swaps: int
     forget_examples: int | None
     picture: Path | None
@@ -56,17 +57,19 @@ def mask(
     kinds: str = "both",
     curvature: Curvature = "total",
     rounds: int | None = None,
+    objective: Objective = "mlr",
+    within: str | None = None,
     forget_examples: ForgetExamples = "all",
     target_loss: float | None = None,
     picture: Path | None = None,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
 ) -> MaskResult:
-    """Select the units to update (Eq. 8 and Eq. 9), or without a forget set those of Eq. 13.
+    """Select the units that a request updates (Eq. 8 and Eq. 9 by default), or any request (Eq. 13).
 
     Args:
         model: Folder of the checkpoint.
-        fisher: Statistics file; those of the mask variables are enough.
+        fisher: Statistics file; those of the mask variables are enough, and with ``norm`` any.
         output: Mask file to write.
         data: The training set; needed with ``forget``.
         forget: Id list of the forget set. Default: none, a mask for any request.
@@ -74,6 +77,10 @@ def mask(
         kinds: ``heads``, ``filters`` or ``both``.
         curvature: ``total`` or ``mean``, the two readings of Eq. 8.
         rounds: Most rounds of rearrangement. Default: until no swap helps.
+        objective: ``mlr``: by the loss of the remaining set; ``mlf``: by that of the forget set (Eq. 18);
+            ``norm``: by the norm of the forget set's gradient. The last two need ``forget``.
+        within: ``wanda:S``: inside the selected units freeze a share S of each output row's weights, all but
+            those with the largest products of weight and input norm; needs ``forget``. Default: none.
         forget_examples: ``all`` or ``remembered``: whose gradients count.
         target_loss: Loss of unseen examples. Default: that of the statistics' held-out set.
         picture: PNG to write.
@@ -84,38 +91,37 @@ def mask(
         What was selected.
 
     Raises:
-        InputError: A forget set without data, or data without a forget set.
+        InputError: A forget set without data, data without a forget set, or neither where one is needed.
     """
     runtime = runtime or Runtime()
-    settings = MaskSettings(sparsity, kinds, curvature, rounds)
+    settings = MaskSettings(sparsity, kinds, curvature, rounds, objective, within)
     if (forget is None) != (data is None):
         raise InputError(
             "a mask for a request needs both --data and --forget, one for any request needs neither"
         )
+    if forget is None and (objective != "mlr" or within is not None):
+        option = "--within" if objective == "mlr" else f"--objective {objective}"
+        raise InputError(f"{option} chooses by the examples to forget, expected --data and --forget")
     check_output(output, force=runtime.force, folder=False, inputs=(model, fisher, data, forget))
     if picture is not None:
         check_picture(picture, force=runtime.force, inputs=(model, fisher, data, forget, output))
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
-    require_mask_statistics(file, fisher)
+    if settings.needs_mask_statistics:
+        require_mask_statistics(file, fisher)
     forget_record = None
     if data is not None and forget is not None:
-        request = open_request(
-            session,
-            file,
-            data,
-            forget,
-            wanted=wanted_of(file, {}, mask_statistics=True),
-            forget_examples=forget_examples,
-            unseen_loss=target_loss if target_loss is not None else file.unseen_loss,
+        unseen = target_loss if target_loss is not None else file.unseen_loss
+        forget_set = open_forget_set(
+            session, file, data, forget, forget_examples=forget_examples, unseen_loss=unseen
         )
-        forget_record = request.forget_record
-        localized = localize(request.in_step, request.remaining, session.layout, settings)
+        forget_record = forget_set.record
+        localized = localized_request(session, file, forget_set, settings)
     else:
         full = file.statistics.scaled_to(len(file.rows))
         localized = localize_before_request(full, session.layout, settings)
     origin = MaskOrigin(session.checkpoint.identity, file.digest, forget_record)
     digest = write_mask(output, localized, settings, origin, force=runtime.force)
-    found = localized.rearranged
+    found, of_objective = localized.rearranged, localized.objective() or {}
     if picture is not None:
         draw_mask(
             {key: flags.numpy() for key, flags in found.mask.selected.items()}, picture, force=runtime.force
@@ -124,9 +130,19 @@ def mask(
         output=output,
         sha256=digest,
         selected=found.mask.counts(),
-        objective_before=found.before,
-        objective_after=found.after,
+        entries=_entries(found.mask),
+        objective=settings.objective,
+        objective_before=of_objective.get("before"),
+        objective_after=of_objective.get("after"),
         swaps=found.swaps,
         forget_examples=forget_record["count"] if forget_record else None,
         picture=picture,
     )
+
+
+def _entries(mask: Mask) -> tuple[int, int] | None:
+    """Entries that were chosen inside the units, of all that they were chosen from."""
+    if mask.within is None:
+        return None
+    flags = mask.within.values()
+    return sum(int(one.sum()) for one in flags), sum(one.numel() for one in flags)

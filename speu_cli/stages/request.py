@@ -30,6 +30,32 @@ Flags = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
+class ForgetSet:
+    """The forget set of a request, before any statistics of it.
+
+    Attributes:
+        encoded: D_f.
+        before: The original model's outcomes on it.
+        enters: Whose gradients enter the step, bool ``[n_f]``.
+        counted: Who is in the training set's statistics, bool ``[n_f]``.
+        remaining: n_r.
+        record: Number of the forget examples and a hash of their ids, for records.
+    """
+
+    encoded: Encoded
+    before: Outcomes
+    enters: Flags
+    counted: Flags
+    remaining: int
+    record: dict[str, Any]
+
+    @property
+    def in_step(self) -> Encoded:
+        """Those whose gradients enter the step."""
+        return self.encoded.select(np.flatnonzero(self.enters).tolist())
+
+
+@dataclass(frozen=True)
 class Request:
     """What is known of a request before any mask or step.
 
@@ -133,26 +159,51 @@ def wanted_of(
     )
 
 
-def open_request(
+def open_forget_set(
     session: Session,
     file: StatisticsFile,
     data: str,
     forget: str,
     *,
-    wanted: Wanted,
     forget_examples: ForgetExamples,
     unseen_loss: float | None,
-) -> Request:
-    """Compute the statistics of a forget set (lines 7–11 of Algorithm 1) and subtract them.
+) -> ForgetSet:
+    """Read a forget set, and see what the model makes of it.
 
     Args:
         session: The model.
         file: Statistics of the training set.
         data: The training set, or at least all its rows.
         forget: Id list of the forget set.
-        wanted: Which of the file's statistics the request needs.
         forget_examples: Which of its examples enter the step.
         unseen_loss: Mean loss of unseen examples, where it is known.
+
+    Returns:
+        The forget set.
+    """
+    training = training_rows(session.read(data), file)
+    forgotten, remaining = forget_and_remaining(training, read_ids(forget), forget)
+    encoded = session.encode(forgotten)
+    before = session.outcomes(encoded, "forget losses")
+    ids = sorted(forgotten.ids)
+    return ForgetSet(
+        encoded=encoded,
+        before=before,
+        enters=enter_step(before.losses, forget_examples, unseen_loss),
+        counted=file.used[training.positions(forgotten.ids)],
+        remaining=len(remaining),
+        record={"count": len(ids), "ids_sha256": hash_text(canonical_json(ids))},
+    )
+
+
+def open_request(session: Session, file: StatisticsFile, forget: ForgetSet, wanted: Wanted) -> Request:
+    """Compute the statistics of a forget set (lines 7–11 of Algorithm 1) and subtract them.
+
+    Args:
+        session: The model.
+        file: Statistics of the training set.
+        forget: The forget set.
+        wanted: Which of the file's statistics the request needs.
 
     Returns:
         The request.
@@ -160,24 +211,18 @@ def open_request(
     Raises:
         InputError: The statistics sum over forget examples only.
     """
-    training = training_rows(session.read(data), file)
-    forgotten, remaining = forget_and_remaining(training, read_ids(forget), forget)
-    encoded = session.encode(forgotten)
-    before = session.outcomes(encoded, "forget losses")
-    enters = enter_step(before.losses, forget_examples, unseen_loss)
-    sums = sums_of_forgotten(session, encoded, wanted, enters, file.used[training.positions(forgotten.ids)])
+    sums = sums_of_forgotten(session, forget.encoded, wanted, forget.enters, forget.counted)
     left = _needed(file.statistics, wanted) - sums.counted
     if not left.count:
         raise InputError(
             "the statistics sum over forget examples only, nothing remains", hint="use more examples"
         )
-    ids = sorted(forgotten.ids)
     return Request(
-        encoded=encoded,
-        before=before,
+        encoded=forget.encoded,
+        before=forget.before,
         in_step=sums.in_step,
-        remaining=left.scaled_to(len(remaining)),
-        forget_record={"count": len(ids), "ids_sha256": hash_text(canonical_json(ids))},
+        remaining=left.scaled_to(forget.remaining),
+        forget_record=forget.record,
     )
 
 

@@ -15,33 +15,32 @@ from speu_cli.checkpoints.write import (
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.importance import Curvature
-from speu_cli.masks.localization import MaskSettings
+from speu_cli.masks.localization import MaskSettings, Objective
 from speu_cli.stages.chosen_mask import (
     ChosenMask,
     mask_from_file,
     mask_of_ones,
-    mask_of_request,
     require_mask_of_slices,
 )
+from speu_cli.stages.dampen import dampen
+from speu_cli.stages.done import Done
 from speu_cli.stages.request import (
-    Request,
-    open_request,
+    ForgetSet,
+    open_forget_set,
     open_with_statistics,
     require_mask_statistics,
     require_parameters,
-    wanted_of,
 )
 from speu_cli.stages.runtime import Runtime
+from speu_cli.stages.second_order import second_order
 from speu_cli.stages.session import Session
-from speu_cli.stages.step import settle_rate
 from speu_cli.statistics.files import StatisticsFile
-from speu_cli.statistics.wanted import Part, Wanted, wanted_slices
+from speu_cli.unlearning.dampening import DampeningSettings
 from speu_cli.unlearning.forget_examples import ForgetExamples
-from speu_cli.unlearning.rate import Rate
-from speu_cli.unlearning.second_order import second_order_direction
 from speu_cli.unlearning.settings import StepSettings
 
-Method = Literal["spe-so", "so"]
+SecondOrder = Literal["spe-so", "so"]
+Method = Literal["spe-so", "so", "ssd"]
 
 
 @dataclass(frozen=True)
@@ -51,17 +50,20 @@ class UnlearnResult:
     Attributes:
         output: The new checkpoint folder; None for a dry run without one.
         dry_run: Nothing was written.
-        method: ``spe-so`` or ``so``.
+        method: ``spe-so``, ``so`` or ``ssd``.
+        objective: What the mask's units were chosen by; None for a mask of ones.
+        within: How entries were chosen inside of them, or None.
         forget_examples: Size of D_f.
         examples_in_step: Those whose gradients entered the step.
         remaining_examples: n_r.
-        rate: η.
+        rate: η; None with ``ssd``, which has none.
         rate_trials: Rates tried, the original model included.
         target_loss: Mean forget loss that was aimed at; None with a fixed rate and no held-out set.
         loss_before: Mean loss of D_f before.
         loss_after: Mean loss of D_f after.
         selected: Units that may change, of all units, by kind.
-        parameters_changed: Parameter entries in the selected slices.
+        parameters_changed: Parameter entries in the selected slices, or those chosen inside of them; with
+            ``ssd`` those that were dampened.
         parameters_total: Parameter entries of the model.
         reads: Files that were read.
         writes: Names and sizes of the files of the new folder.
@@ -72,10 +74,12 @@ class UnlearnResult:
     output: Path | None
     dry_run: bool
     method: str
+    objective: str | None
+    within: str | None
     forget_examples: int
     examples_in_step: int
     remaining_examples: int
-    rate: float
+    rate: float | None
     rate_trials: int
     target_loss: float | None
     loss_before: float
@@ -102,6 +106,10 @@ def unlearn(
     kinds: str = "both",
     curvature: Curvature = "total",
     rounds: int | None = None,
+    objective: Objective = "mlr",
+    within: str | None = None,
+    ssd_alpha: float = 10.0,
+    ssd_lambda: float = 1.0,
     rate: float | None = None,
     target_loss: float | None = None,
     max_overshoot: float = 2.0,
@@ -111,7 +119,7 @@ def unlearn(
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
 ) -> UnlearnResult:
-    """Make a model forget examples by one second-order step on the units that matter (Eq. 10).
+    """Make a model forget examples: one second-order step on the units that matter (Eq. 10), or dampening.
 
     Args:
         model: Folder of the checkpoint.
@@ -120,11 +128,16 @@ def unlearn(
         forget: Id list of the forget set.
         output: Checkpoint folder to write; may be None for a dry run.
         mask: Mask file. Default: the mask is made from this request.
-        method: ``spe-so``, or ``so`` with a mask of ones (Eq. 2).
+        method: ``spe-so``; ``so`` with a mask of ones (Eq. 2); or ``ssd``, selective synaptic dampening of
+            all that the statistics hold, or of the slices of ``mask``.
         sparsity: Of a mask made here.
         kinds: Of a mask made here.
         curvature: Of a mask made here.
         rounds: Of a mask made here.
+        objective: Of a mask made here.
+        within: Of a mask made here.
+        ssd_alpha: α of ``ssd``.
+        ssd_lambda: λ of ``ssd``.
         rate: η. Default: the one at which the forget set looks unseen.
         target_loss: Mean loss that unseen examples have. Default: that of the statistics' held-out set.
         max_overshoot: Refuse a step that takes the forget loss past this multiple of the target.
@@ -142,8 +155,8 @@ def unlearn(
         InputError: Settings that contradict each other or are out of range.
     """
     runtime = runtime or Runtime()
-    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds)
-    _check_request(output, mask, method, dry_run=dry_run)
+    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, objective, within)
+    _check_request(output, mask, method, rate, dry_run=dry_run)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
@@ -151,62 +164,70 @@ def unlearn(
     require_parameters(file, fisher)
     given = _given_mask(session, mask, method)
     require_mask_of_slices(given, mask, file, fisher)
-    if given is None:
+    if given is None and method != "ssd" and mask_settings.needs_mask_statistics:
         require_mask_statistics(file, fisher)
     unseen = target_loss if target_loss is not None else file.unseen_loss
-    settings = StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
+    settings = (
+        DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, forget_examples)
+        if method == "ssd"
+        else StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
+    )
 
     started = time.perf_counter()
-    request = open_request(
-        session,
-        file,
-        data,
-        forget,
-        wanted=_wanted(session, file, given),
-        forget_examples=forget_examples,
-        unseen_loss=unseen,
+    forget_set = open_forget_set(
+        session, file, data, forget, forget_examples=forget_examples, unseen_loss=unseen
     )
-    chosen = given or mask_of_request(session, request, mask_settings, file.digest)
-    direction = second_order_direction(request.in_step, request.remaining, chosen.mask, damping=damping)
-    found = settle_rate(session, request.encoded, request.remaining.count, direction, settings)
-    direction.apply(session.checkpoint.model, found.value)
+    done = (
+        dampen(session, file, forget_set, given, settings)
+        if isinstance(settings, DampeningSettings)
+        else second_order(session, file, forget_set, given, mask_settings, settings)
+    )
     seconds = time.perf_counter() - started
 
+    chosen = done.chosen
     if output is not None and not dry_run:
-        record = _record(session, file, request, method, settings, chosen, found)
+        record = _record(session, file, forget_set, method, done)
         write_checkpoint(session.checkpoint, output, record, force=runtime.force, extra=chosen.write)
     return UnlearnResult(
         output=output,
         dry_run=dry_run,
         method=method,
-        forget_examples=len(request.encoded),
-        examples_in_step=request.in_step.count,
-        remaining_examples=request.remaining.count,
-        rate=found.value,
-        rate_trials=len(found.trials),
+        objective=chosen.settings["objective"] if chosen.settings else None,
+        within=chosen.settings["within"] if chosen.settings else None,
+        forget_examples=len(forget_set.encoded),
+        examples_in_step=done.in_step,
+        remaining_examples=done.remaining,
+        rate=done.rate.value if done.rate else None,
+        rate_trials=len(done.rate.trials) if done.rate else 0,
         target_loss=unseen,
-        loss_before=float(request.before.losses.mean()),
-        loss_after=found.loss,
+        loss_before=float(forget_set.before.losses.mean()),
+        loss_after=done.loss,
         selected=chosen.mask.counts(),
-        parameters_changed=direction.size,
+        parameters_changed=done.entries,
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
         reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
-        note=None if found.value else "the forget set looks unseen already: the model is left as it was",
+        note=done.note,
         seconds=seconds,
     )
 
 
-def _check_request(output: Path | None, mask: Path | None, method: Method, *, dry_run: bool) -> None:
+def _check_request(
+    output: Path | None, mask: Path | None, method: Method, rate: float | None, *, dry_run: bool
+) -> None:
     """Refuse what cannot be served, before anything is loaded.
 
     Raises:
-        InputError: No output, an unknown method, or a mask for a method that takes none.
+        InputError: No output, an unknown method, or a mask or a rate for a method that takes none.
     """
     if method not in get_args(Method):
         raise InputError(f"no method '{method}', expected one of {', '.join(get_args(Method))}")
     if mask is not None and method == "so":
         raise InputError("method 'so' updates every unit, so it takes no --mask", hint="use --method spe-so")
+    if rate is not None and method == "ssd":
+        raise InputError(
+            "method 'ssd' takes no step, so it has no --rate", hint="see --ssd-alpha and --ssd-lambda"
+        )
     if output is None and not dry_run:
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
 
@@ -218,34 +239,12 @@ def _given_mask(session: Session, mask: Path | None, method: Method) -> ChosenMa
     return None if mask is None else mask_from_file(session, mask)
 
 
-def _wanted(session: Session, file: StatisticsFile, given: ChosenMask | None) -> Wanted:
-    """What the step needs of the forget set.
-
-    With statistics of whole parameters those of the forget set are whole too, even where the mask is
-    known: the damping is relative to the mean curvature of the whole tensor.
-
-    Args:
-        session: The model.
-        file: Statistics of the training set.
-        given: The mask, if it is known.
-
-    Returns:
-        The wish.
-    """
-    parameters: dict[str, Part | None] = dict.fromkeys(session.layout.parameters)
-    if given is not None and file.collected.mask is not None:
-        parameters = wanted_slices(given.mask)
-    return wanted_of(file, parameters, mask_statistics=given is None)
-
-
 def _record(
     session: Session,
     file: StatisticsFile,
-    request: Request,
+    forget: ForgetSet,
     method: Method,
-    settings: StepSettings,
-    chosen: ChosenMask,
-    found: Rate,
+    done: Done,
 ) -> dict[str, Any]:
     """What was done, as JSON values, with the identities of the models before and after."""
     return {
@@ -254,17 +253,17 @@ def _record(
         "kind": "unlearning",
         "model_before": asdict(session.checkpoint.identity),
         "model_after": asdict(identify_as_stored(session.checkpoint)),
-        "inputs": {"statistics": file.digest, "mask": chosen.digest},
-        "forget": request.forget_record,
-        "examples_in_step": request.in_step.count,
-        "remaining": request.remaining.count,
+        "inputs": {"statistics": file.digest, "mask": done.chosen.digest},
+        "forget": forget.record,
+        "examples_in_step": done.in_step,
+        "remaining": done.remaining,
         "method": method,
-        "step": asdict(settings) | {"damping_mean": "slices" if file.collected.mask else "tensor"},
-        "mask": chosen.settings,
-        "selected": chosen.mask.counts(),
-        "rate": found.value,
-        "loss_before": float(request.before.losses.mean()),
-        "loss_after": found.loss,
+        "step": done.settings,
+        "mask": done.chosen.settings,
+        "selected": done.chosen.mask.counts(),
+        "rate": done.rate.value if done.rate else None,
+        "loss_before": float(forget.before.losses.mean()),
+        "loss_after": done.loss,
         "encoding": file.settings.to_record(),
         "versions": library_versions(),
     }

@@ -16,10 +16,13 @@ class Mask:
     Attributes:
         layout: The model's units.
         selected: For every group of the layout, bool ``[count]`` by key.
+        within: Which entries of the selected slices may change, by parameter: bool, in the shape of its
+            slice of :meth:`slices`. Of a parameter that is not named, all of the slice; None: of all.
     """
 
     layout: Layout
     selected: Mapping[str, Tensor]
+    within: Mapping[str, Tensor] | None = None
 
     @classmethod
     def ones(cls, layout: Layout) -> "Mask":
@@ -53,3 +56,7 @@ class Mask:
             units = self.selected[group.key].nonzero()[:, 0]
             if len(units):
                 yield name, part.axis, part.indices(units)
+
+    def entries(self, name: str) -> Tensor | None:
+        """Which entries of a parameter's slice may change, bool in the slice's shape; None: all of them."""
+        return None if self.within is None else self.within.get(name)

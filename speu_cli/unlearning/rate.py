@@ -50,26 +50,28 @@ class _Trials:
         return self.seen[rate]
 
 
-def check_step(loss: float, target: float | None, max_overshoot: float) -> None:
+GENTLER = "use a smaller --rate, or --rate auto"
+
+
+def check_step(loss: float, target: float | None, max_overshoot: float, *, gentler: str = GENTLER) -> None:
     """Refuse a step that breaks the model.
 
     Args:
         loss: Mean loss of the forget set after the step.
         target: Mean loss of unseen examples, where it is known.
         max_overshoot: Most that the loss may be, as a multiple of the target.
+        gentler: What to do for a smaller step.
 
     Raises:
         UnsafeStepError: The loss is not finite, or too far past the target.
     """
     if not math.isfinite(loss):
-        raise UnsafeStepError(
-            "the step makes the forget loss non-finite", hint="use a smaller --rate, or --rate auto"
-        )
+        raise UnsafeStepError("the step makes the forget loss non-finite", hint=gentler)
     if target is not None and loss > max_overshoot * target:
         raise UnsafeStepError(
             f"the step takes the forget loss to {loss:.4g}, more than {max_overshoot:g} times "
             f"the target {target:.4g}",
-            hint="use a smaller --rate, or --rate auto; --max-overshoot moves the limit",
+            hint=f"{gentler}; --max-overshoot moves the limit",
         )
 
 

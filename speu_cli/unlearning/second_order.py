@@ -13,11 +13,25 @@ from speu_cli.structures.mask import Mask
 
 @dataclass(frozen=True)
 class SliceStep:
-    """Δθ/η of one parameter: ``values`` at ``indices`` along ``axis``, nothing elsewhere."""
+    """Δθ/η of one parameter: ``values`` at ``indices`` along ``axis``, nothing elsewhere.
+
+    Of these the ones in ``entries``, bool in the shape of ``values``, where it is not None.
+    """
 
     axis: int
     indices: Tensor
     values: Tensor
+    entries: Tensor | None = None
+
+    @property
+    def size(self) -> int:
+        """Number of parameter entries that may change."""
+        return self.values.numel() if self.entries is None else int(self.entries.sum())
+
+    def moved(self, slices: Tensor, rate: float) -> Tensor:
+        """The parameter's slices after the step; an entry that may not change keeps its very bits."""
+        moved = slices + rate * self.values.to(slices)
+        return moved if self.entries is None else torch.where(self.entries.to(slices.device), moved, slices)
 
 
 @dataclass(frozen=True)
@@ -29,7 +43,7 @@ class Direction:
     @property
     def size(self) -> int:
         """Number of parameter entries that may change."""
-        return sum(step.values.numel() for step in self.steps.values())
+        return sum(step.size for step in self.steps.values())
 
     @torch.no_grad()
     def apply(self, model: nn.Module, rate: float) -> None:
@@ -37,8 +51,8 @@ class Direction:
         for name, step in self.steps.items():
             parameter = model.get_parameter(name)
             indices = step.indices.to(parameter.device)
-            moved = parameter.index_select(step.axis, indices) + rate * step.values.to(parameter)
-            parameter.index_copy_(step.axis, indices, moved)
+            slices = parameter.index_select(step.axis, indices)
+            parameter.index_copy_(step.axis, indices, step.moved(slices, rate))
 
     @contextmanager
     def applied(self, model: nn.Module, rate: float) -> Iterator[None]:
@@ -69,21 +83,22 @@ def second_order_direction(
         remaining: S(D_r); only F and n_r are used. Both are of whole parameters, or of the mask's slices.
         mask: m.
         damping: λ of a parameter tensor, as a multiple of the mean of F_r/n_r: over the whole tensor, or
-            over the slices where there is no more.
+            over the slices where there is no more. Entries that may not change count in it.
 
     Returns:
-        The direction, on the selected slices.
+        The direction, on the selected slices, and of these on the mask's entries.
     """
     steps = {}
     for name, axis, indices in mask.slices():
         curvature = remaining.fisher[name] / remaining.count
-        damped = _slices(curvature, axis, indices) + damping * curvature.mean()
-        g = _slices(gradient.gradient[name], axis, indices)
+        damped = slices_of(curvature, axis, indices) + damping * curvature.mean()
+        g = slices_of(gradient.gradient[name], axis, indices)
         # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
-        steps[name] = SliceStep(axis, indices, torch.where(damped > 0, g / damped, 0.0))
+        values = torch.where(damped > 0, g / damped, 0.0)
+        steps[name] = SliceStep(axis, indices, values, mask.entries(name))
     return Direction(steps)
 
 
-def _slices(tensor: Tensor, axis: int, indices: Tensor) -> Tensor:
+def slices_of(tensor: Tensor, axis: int, indices: Tensor) -> Tensor:
     """The mask's slices of a whole parameter's sums; a tensor of no more than these is given back."""
     return tensor if tensor.shape[axis] == len(indices) else tensor.index_select(axis, indices)

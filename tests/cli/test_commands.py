@@ -46,6 +46,8 @@ RESULTS = {
         output=Path("m"),
         sha256="ab",
         selected={"heads": (14, 144), "filters": (3, 30)},
+        entries=(21, 210),
+        objective="mlf",
         objective_before=2.0,
         objective_after=1.5,
         swaps=7,
@@ -56,6 +58,8 @@ RESULTS = {
         output=Path("new"),
         dry_run=False,
         method="spe-so",
+        objective="mlf",
+        within="wanda:0.9",
         forget_examples=128,
         examples_in_step=100,
         remaining_examples=11872,
@@ -227,6 +231,8 @@ def test_mask_by_default(recorder):
         "kinds": "both",
         "curvature": "total",
         "rounds": None,
+        "objective": "mlr",
+        "within": None,
         "forget_examples": "all",
         "target_loss": None,
         "picture": None,
@@ -238,7 +244,8 @@ def test_mask_with_everything(recorder):
     run(
         *["mask", "model", "--fisher", "f", "-o", "m", "--data", "d", "--forget", "-", "--sparsity", "0.5"],
         *["--kinds", "heads", "--curvature", "mean", "--rounds", "1", "--picture", "p.png"],
-        *["--forget-examples", "remembered", "--target-loss", "0.7"],
+        *["--forget-examples", "remembered", "--target-loss", "0.7", "--objective", "mlf"],
+        *["--within", "wanda:.90"],
     )
     _, _, kwargs, _ = the_call(recorder)
     assert kwargs == {
@@ -248,6 +255,8 @@ def test_mask_with_everything(recorder):
         "kinds": "heads",
         "curvature": "mean",
         "rounds": 1,
+        "objective": "mlf",
+        "within": "wanda:0.9",
         "forget_examples": "remembered",
         "target_loss": 0.7,
         "picture": Path("p.png"),
@@ -269,6 +278,10 @@ def test_unlearn_by_default(recorder):
         "kinds": "both",
         "curvature": "total",
         "rounds": None,
+        "objective": "mlr",
+        "within": None,
+        "ssd_alpha": 10.0,
+        "ssd_lambda": 1.0,
         "rate": None,
         "target_loss": None,
         "max_overshoot": 2.0,
@@ -284,6 +297,7 @@ def test_unlearn_with_everything(recorder):
         *[*UNLEARN, "--mask", "m", "--method", "so", "--sparsity", "0", "--kinds", "filters"],
         *["--curvature", "mean", "--rounds", "2", "--rate", "1e-6", "--target-loss", "0.7"],
         *["--max-overshoot", "3", "--damping", "0.01", "--forget-examples", "remembered", "--dry-run"],
+        *["--objective", "norm", "--within", "wanda:0", "--ssd-alpha", "7", "--ssd-lambda", "0.3"],
     )
     _, args, kwargs, _ = the_call(recorder)
     assert args[-1] is None
@@ -294,6 +308,10 @@ def test_unlearn_with_everything(recorder):
         "kinds": "filters",
         "curvature": "mean",
         "rounds": 2,
+        "objective": "norm",
+        "within": "wanda:0.0",
+        "ssd_alpha": 7.0,
+        "ssd_lambda": 0.3,
         "rate": 1e-6,
         "target_loss": 0.7,
         "max_overshoot": 3.0,
@@ -418,7 +436,8 @@ def test_text_of_mask(recorder):
     lines = run(*COMMAND_LINES["mask"]).stdout.splitlines()
     assert "made for   128 forget examples" in lines
     assert "heads      14 of 144 (9.72 %)" in lines
-    assert "objective  2 -> 1.5 (7 swaps)" in lines
+    assert "weights    21 of 210 (10 %)" in lines
+    assert "objective  mlf, 2 -> 1.5 (7 swaps)" in lines
 
 
 def test_text_of_unlearn(recorder):

@@ -102,6 +102,13 @@ def test_init_by_default(calls):
     }
 
 
+def test_a_state_takes_second_order_steps_only(calls):
+    result = CliRunner().invoke(app, [*INIT, "--method", "ssd"])
+    assert result.exit_code == 2
+    assert "'ssd' is not one of 'spe-so', 'so'" in result.output
+    assert not calls
+
+
 def test_a_request_of_a_state(calls):
     result = run(*SERVE, "--request-id", "R-1", "--rate", "1e-6")
     [(args, kwargs)] = calls
@@ -119,6 +126,9 @@ def test_a_request_of_a_state(calls):
         ["--data", "d"],
         ["--mask", "m"],
         ["--method", "so"],
+        ["--objective", "mlf"],
+        ["--within", "wanda:0.9"],
+        ["--ssd-alpha", "5"],
         ["--sparsity", "0.5"],
         ["--damping", "1"],
         ["--max-overshoot", "3"],

@@ -25,6 +25,19 @@ def test_whole_number_is_taken():
     assert values.whole(least=1)("1") == 1
 
 
+@pytest.mark.parametrize(("text", "value"), [("wanda:.90", "wanda:0.9"), ("wanda:0", "wanda:0.0")])
+def test_a_choice_inside_units_is_written_in_one_way(text, value):
+    assert values.within(text) == value
+
+
+@pytest.mark.parametrize(
+    "text", ["wanda:1.5", "wanda:1", "wanda:x", "wanda:nan", "wanda", "0.9", "magnitude:0.5", ""]
+)
+def test_a_choice_inside_units_is_nothing_else(text):
+    with pytest.raises(typer.BadParameter, match="expected wanda:S with S of at least 0 and below 1"):
+        values.within(text)
+
+
 def test_rate_is_auto_or_a_number():
     assert values.rate("auto") is None
     assert values.rate("1e-6") == 1e-6

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from serving import begin, home_with_statistics, request
 
+import speu_cli
 from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.artifacts.format import read_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
@@ -29,6 +30,7 @@ from speu_cli.unlearning.requests.pending import begin as begin_pending
 from speu_cli.unlearning.requests.salt import read_salt
 from speu_cli.unlearning.requests.settled import read_settings
 from speu_cli.unlearning.requests.watched import read_watched
+from tiny import write_ids
 
 EXIT_CODES = {2, 4}
 LINES = {
@@ -99,6 +101,11 @@ def targets(folder: Path) -> dict[str, Target]:
     identity, layout = session.checkpoint.identity, session.layout
     statistics = read_statistics(home.folder / "fisher.safetensors").statistics
 
+    entries = folder / "entry-mask.safetensors"
+    of_entries = {"data": home.path("train.jsonl"), "kinds": "heads", "within": "wanda:0.9"}
+    ids = str(write_ids(folder / "forget", ["row-0-0"]))
+    speu_cli.mask(home.model, home.folder / "fisher.safetensors", entries, forget=ids, **of_entries)
+
     def mask(path: Path) -> None:
         read_mask(path, identity, layout)
 
@@ -111,6 +118,7 @@ def targets(folder: Path) -> dict[str, Target]:
     of_files: dict[str, tuple[Path, Read]] = {
         "statistics": (home.folder / "fisher.safetensors", lambda path: void(read_statistics(path))),
         "mask.safetensors": (state / "mask.safetensors", mask),
+        "entry-mask.safetensors": (entries, mask),
         "forgotten": (state / "forgotten-000001.safetensors", forgotten),
         "watched.safetensors": (state / "watched.safetensors", watched),
         "ledger.jsonl": (state / "ledger.jsonl", _ledger),

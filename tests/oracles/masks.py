@@ -1,9 +1,13 @@
-"""Masks by the definitions: sums over pairs, all subsets, and the search over stored gradients."""
+"""Masks and dampening by the definitions: sums entry by entry, all subsets, and plain searches."""
 
+from collections.abc import Iterable
+from fractions import Fraction
 from itertools import combinations
 
 import numpy as np
 import numpy.typing as npt
+
+from speu_cli.structures.layout import Slice
 
 Array = npt.NDArray[np.float64]
 
@@ -50,3 +54,58 @@ def one_round_over_gradients(u: Array, rows: Array, frozen: list[int], c: float)
         if f(best) < f(current):
             current = best
     return current
+
+
+def best_selected(u: Array, B: Array, count: int, c: float) -> float:
+    """The highest f of all sets of a size: what Eq. 19 looks for."""
+    return max(objective(u, B, list(chosen), c) for chosen in combinations(range(len(u)), count))
+
+
+def forget_loss_importance(of_remaining: list[Array], of_forget: list[Array], c: float) -> Array:
+    """s_i of Eq. 18 from the mask gradients of each example: Σ_r ∂ℓ/∂m_i + ½·c·Σ_f (∂ℓ/∂m_i)²."""
+    scores = np.zeros(len(of_forget[0]))
+    for i in range(len(scores)):
+        scores[i] = sum(row[i] for row in of_remaining) + 0.5 * c * sum(row[i] ** 2 for row in of_forget)
+    return scores
+
+
+def gradient_norm(gradient: dict[str, Array], slices: Iterable[Slice], unit: int) -> float:
+    """‖g‖₂ over the entries that a unit owns, entry by entry."""
+    total = 0.0
+    for part in slices:
+        first = unit // part.shared_by * part.width
+        for entry, value in np.ndenumerate(gradient[part.parameter]):
+            if first <= entry[part.axis] < first + part.width:
+                total += value**2
+    return float(np.sqrt(total))
+
+
+def input_norms(tokens: list[Array]) -> Array:
+    """‖X_j‖₂ over tokens, each ``[inputs]``, one by one."""
+    total = np.zeros(len(tokens[0]))
+    for token in tokens:
+        for j, value in enumerate(token):
+            total[j] += value**2
+    return np.sqrt(total)
+
+
+def wanda(weight: Array, norms: Array, sparsity: float) -> npt.NDArray[np.bool_]:
+    """Which entries of W ``[out, in]`` are kept: of each row as many as 1 − S allows, but one at least."""
+    kept = np.zeros(weight.shape, dtype=bool)
+    allowed = 0
+    while Fraction(allowed + 1, weight.shape[1]) <= 1 - Fraction(str(sparsity)):
+        allowed += 1
+    for i, row in enumerate(weight):
+        by_score = sorted(range(len(row)), key=lambda j: (-abs(row[j]) * norms[j], j))
+        for j in by_score[: max(1, allowed)]:
+            kept[i, j] = True
+    return kept
+
+
+def dampened(theta: Array, forget: Array, full: Array, alpha: float, strength: float) -> Array:
+    """θ after selective synaptic dampening, entry by entry, from mean squares of gradients."""
+    after = theta.copy()
+    for entry in np.ndindex(theta.shape):
+        if forget[entry] > alpha * full[entry]:
+            after[entry] = theta[entry] * min(strength * full[entry] / forget[entry], 1.0)
+    return after

@@ -25,6 +25,7 @@ import speu_cli
 from memorised import Home, memorised, snapshot
 from speu_cli.artifacts.digest import canonical_json, hash_tensors
 from speu_cli.cli.main import main
+from speu_cli.stages.collection import CollectionChoice
 from tiny import tiny_checkpoint, tiny_model, tiny_tokenizer, write_rows
 
 OPTIONS, ARTIFACT, EXISTS, RESOURCE, INTERRUPTED = 2, 4, 5, 7, 130
@@ -200,6 +201,20 @@ def a_mask_of_three_layers(place: Place) -> list[str]:
     speu_cli.fisher(Path(other), place.home.path("train.jsonl"), fisher)
     speu_cli.mask(Path(other), fisher, mask)
     return place.request(mask=str(mask))
+
+
+def entries_of_one_weight(record: dict[str, Any], tensors: dict[str, torch.Tensor]) -> None:
+    record["settings"].update(within="wanda:0.5")
+    rows = 4 * len(tensors["selected/heads/0"])
+    name = "within/bert.encoder.layer.0.attention.self.query.weight"
+    tensors[name] = torch.ones(rows, 16, dtype=torch.bool)
+
+
+def dampening_without_parameters(place: Place) -> list[str]:
+    only = CollectionChoice(only="mask")
+    train, fisher = place.home.path("train.jsonl"), place.folder / "fisher"
+    speu_cli.fisher(place.home.model, train, fisher, collection=only)
+    return place.request(fisher=str(fisher), method="ssd")
 
 
 def existing_folder(place: Place) -> list[str]:
@@ -386,6 +401,42 @@ CASES: dict[str, tuple[Case, int, str]] = {
         lambda p: p.request(mask=p.home.path("mask"), method="so"),
         OPTIONS,
         "--mask",
+    ),
+    "entries that no unit owns": (
+        forged_mask(
+            lambda record, tensors: (
+                record["settings"].update(within="wanda:0.5"),
+                tensors.update({"within/bert.pooler.dense.weight": torch.ones(16, 16, dtype=torch.bool)}),
+            )
+        ),
+        ARTIFACT,
+        "not flags of what the mask selects",
+    ),
+    "entries of some of the weights": (forged_mask(entries_of_one_weight), ARTIFACT, "is missing, expected"),
+    "entries that are not there": (
+        forged_mask(lambda record, _: record["settings"].update(within="wanda:0.5")),
+        ARTIFACT,
+        "do not fit each other",
+    ),
+    "an objective of the forget set without one": (
+        lambda p: [*p.request("mask", data=None, forget=None), "--objective", "mlf"],
+        OPTIONS,
+        "--objective mlf chooses by the examples to forget",
+    ),
+    "entries by the forget set without one": (
+        lambda p: [*p.request("mask", data=None, forget=None), "--within", "wanda:0.5"],
+        OPTIONS,
+        "--within chooses by the examples to forget",
+    ),
+    "dampening with statistics of the mask variables": (
+        dampening_without_parameters,
+        ARTIFACT,
+        "holds the statistics of the mask variables only",
+    ),
+    "dampening at a rate": (
+        lambda p: p.request(method="ssd", rate="1e-6"),
+        OPTIONS,
+        "method 'ssd' takes no step, so it has no --rate",
     ),
     # models
     "unsupported family": (

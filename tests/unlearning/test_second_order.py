@@ -203,3 +203,85 @@ def test_slices_give_the_step_of_whole_parameters_at_the_same_damping(family: st
     )
     of_whole, of_part = (direction.steps for direction in undamped)
     assert all(torch.equal(of_part[name].values, step.values) for name, step in of_whole.items())
+
+
+def with_entries(mask: Mask, case: Case) -> Mask:
+    """Every other weight of the selected slices, in a pattern of its own for each."""
+    within = {}
+    for number, (name, axis, indices) in enumerate(mask.slices()):
+        shape = case.model.get_parameter(name).index_select(axis, indices).shape
+        if len(shape) > 1:
+            draw = torch.Generator().manual_seed(number)
+            within[name] = torch.rand(shape, generator=draw) < 0.5
+    return Mask(mask.layout, mask.selected, within)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_outside_the_entries_of_a_mask_the_very_bits_stay(family: str, tmp_path: Path) -> None:
+    """Minus zero too; and what may change goes as far as without a choice of entries."""
+    case = make_case(tmp_path, family, count=SIZE, dtype=torch.float32)
+    half = half_mask(case.layout)
+    mask = with_entries(half, case)
+    assert mask.within is not None
+    with torch.no_grad():
+        for name in mask.within:
+            case.model.get_parameter(name)[:, ::2] = -0.0
+    before = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
+    statistics = of_case(case)
+    whole, chosen = (second_order_direction(*statistics, one, damping=0.1) for one in (half, mask))
+    expected = sum(
+        int(mask.within[name].sum()) if name in mask.within else step.values.numel()
+        for name, step in whole.steps.items()
+    )
+    assert chosen.size == expected < whole.size
+    chosen.apply(case.model, 1e-4)
+    after = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
+    case.model.load_state_dict(before)
+    whole.apply(case.model, 1e-4)
+    for name, parameter in case.model.named_parameters():
+        allowed = torch.zeros_like(parameter, dtype=torch.bool)
+        if name in whole.steps:
+            step = whole.steps[name]
+            flags = mask.within.get(name, torch.ones(step.values.shape, dtype=torch.bool))
+            allowed.index_copy_(step.axis, step.indices, flags)
+        bits, were = after[name].view(torch.int32), before[name].view(torch.int32)
+        assert torch.equal(bits[~allowed], were[~allowed]), name
+        assert torch.equal(after[name][allowed], parameter[allowed]), name
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_all_entries_are_no_choice_and_none_leave_the_model(family: str, tmp_path: Path) -> None:
+    case = make_case(tmp_path, family, count=SIZE, dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
+    statistics, ones = of_case(case), Mask.ones(case.layout)
+    so = second_order_direction(*statistics, ones, damping=0.1)
+    shapes = {name: step.values.shape for name, step in so.steps.items()}
+    every, none = (
+        second_order_direction(
+            *statistics,
+            Mask(case.layout, ones.selected, {name: fill(shape).bool() for name, shape in shapes.items()}),
+            damping=0.1,
+        )
+        for fill in (torch.ones, torch.zeros)
+    )
+    none.apply(case.model, 1e-2)
+    assert none.size == 0
+    for name, parameter in case.model.named_parameters():
+        assert torch.equal(parameter.view(torch.int32), before[name].view(torch.int32))
+    every.apply(case.model, 1e-4)
+    found = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
+    case.model.load_state_dict(before)
+    so.apply(case.model, 1e-4)
+    assert every.size == so.size
+    assert all(torch.equal(parameter, found[name]) for name, parameter in case.model.named_parameters())
+
+
+def test_a_trial_with_entries_puts_the_very_bits_back(tmp_path: Path) -> None:
+    case = make_case(tmp_path, count=SIZE, dtype=torch.float32)
+    before = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
+    mask = with_entries(half_mask(case.layout), case)
+    with second_order_direction(*of_case(case), mask, damping=0.1).applied(case.model, 1e-3):
+        assert not all(
+            torch.equal(parameter, before[name]) for name, parameter in case.model.named_parameters()
+        )
+    assert all(torch.equal(parameter, before[name]) for name, parameter in case.model.named_parameters())

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.localization import MaskSettings
-from speu_cli.stages.unlearn import Method
+from speu_cli.stages.unlearn import SecondOrder
 from speu_cli.unlearning.settings import StepSettings
 
 
@@ -21,16 +21,22 @@ class StateMethod:
         step: How steps are made.
 
     Raises:
-        InputError: There is no such method.
+        InputError: There is no such method, or it is not for requests in a row.
     """
 
-    name: Method
+    name: SecondOrder
     mask: MaskSettings
     step: StepSettings
 
     def __post_init__(self) -> None:
-        if self.name not in get_args(Method):
-            raise InputError(f"no method '{self.name}', expected one of {', '.join(get_args(Method))}")
+        known = get_args(SecondOrder)
+        if self.name not in known:
+            raise InputError(f"no method '{self.name}', expected one of {', '.join(known)}")
+        if self.mask.objective != "mlr" or self.mask.within is not None:
+            raise InputError(
+                "requests in a row choose units by objective mlr, and all entries of these, but got "
+                f"objective {self.mask.objective} and within {self.mask.within}"
+            )
 
     def with_rate(self, rate: float | None) -> StepSettings:
         """The step, with a rate of its own if one is given."""

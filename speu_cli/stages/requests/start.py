@@ -20,7 +20,7 @@ from speu_cli.stages.requests.method import StateMethod
 from speu_cli.stages.requests.watch import choose_watched
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session
-from speu_cli.stages.unlearn import Method
+from speu_cli.stages.unlearn import SecondOrder
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.requests.capacity import thresholds
@@ -59,7 +59,7 @@ class StartResult:
     state: Path
     examples: int
     mode: Mode
-    method: Method
+    method: SecondOrder
     statistics: str
     salt: Path
     holdout_examples: int
@@ -114,7 +114,7 @@ def start_requests(
     *,
     mode: Mode = "aided",
     max_examples: int | None = None,
-    method: Method = "spe-so",
+    method: SecondOrder = "spe-so",
     mask: MaskSettings | None = None,
     step: StepChoice | None = None,
     watch: WatchChoice | None = None,
@@ -211,7 +211,7 @@ def _check_choices(mode: Mode, max_examples: int | None, watch: WatchChoice) -> 
     thresholds(watch.retrain_when, {"holdout": some and watch.holdout is not None, "remaining": some})
 
 
-def _require_whole(file: StatisticsFile, path: Path, method: Method) -> None:
+def _require_whole(file: StatisticsFile, path: Path, method: SecondOrder) -> None:
     """Refuse statistics that memory-aided requests cannot be served from.
 
     Raises:

@@ -151,7 +151,7 @@ def _record(
         "encoding": encoding.to_record(),
         "data": {"examples": len(training), "ids_sha256": _hash_ids(training.ids)},
         "excluded": {"examples": len(left_out), "ids_sha256": _hash_ids(left_out)},
-        "training": asdict(settings) | {"optimizer": "AdamW", "schedule": "linear"},
+        "training": asdict(settings) | {"optimizer": "AdamW"},
         "mean_loss": mean_loss,
         "versions": library_versions() | {"transformers": transformers.__version__},
     }

@@ -16,6 +16,9 @@ from speu_cli.progress import Progress, Silent
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoding import Encoded
 
+# Of all gradients of a step together; larger ones are scaled down.
+MAX_GRADIENT_NORM = 1.0
+
 Schedule = Literal["linear", "constant"]
 Collate = Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
 
@@ -147,6 +150,7 @@ def _arguments(settings: TrainingSettings, device: str, folder: str) -> Training
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
         weight_decay=settings.weight_decay,
+        max_grad_norm=MAX_GRADIENT_NORM,
         seed=settings.seed,
         optim="adamw_torch_fused",  # one pass over the weights; same arithmetic
         lr_scheduler_type=settings.schedule,

@@ -287,6 +287,6 @@ def _note(unseen_already: bool, after: float | None, target: float | None) -> st
     if after is not None and target is not None and after > FAR_PAST * target:
         return (
             f"the forget loss ends at {after:.4g}, more than {FAR_PAST:g} times the target: the model may be "
-            "damaged; train less, or with --stop-when-unseen"
+            "damaged; lower --learning-rate, train for fewer --epochs, or with --stop-when-unseen"
         )
     return None

@@ -17,6 +17,7 @@ from speu_cli.unlearning.objectives.base import Moment, Objective, Scored, Set
 from speu_cli.unlearning.slices import TrainableSlices
 from speu_cli.unlearning.training import Place, TrainingSettings, run_trainer
 
+ASKED_IN_A_PASS = 4
 LOWER = "lower the learning rate, or train for fewer epochs"
 
 Stop = Callable[[], bool]
@@ -70,8 +71,8 @@ def learn(
         objective: What is minimised.
         settings: How to train; an epoch passes over what the objective names.
         mask: The units that may change. Default: all parameters may.
-        stop: Is asked, the model in eval mode, each time as many examples were seen as there are to
-            forget; True ends the training. Default: it goes on to the last epoch.
+        stop: Is asked, the model in eval mode, four times in as many steps as a pass over the forget set
+            takes, or after each of fewer; True ends the training. Default: it goes on to the last epoch.
         place: Device and progress. Default: the processor, and nobody is told.
 
     Returns:
@@ -85,7 +86,8 @@ def learn(
         model.requires_grad_(True)
     learner = _Learner(model, sets.task, objective, slices)
     batches = _Batches(sets, objective, settings.seed)
-    course = _Watch(learner, stop, every=-(-len(sets.encoded["forget"]) // settings.batch_size))
+    a_pass = -(-len(sets.encoded["forget"]) // settings.batch_size)
+    course = _Watch(learner, stop, every=max(1, a_pass // ASKED_IN_A_PASS))
     try:
         with nullcontext() if slices is None else slices.attached():
             steps = run_trainer(

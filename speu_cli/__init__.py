@@ -1,8 +1,9 @@
 """Make a fine-tuned transformer forget chosen training examples.
 
 The stages are functions: ``fisher`` (and ``plan``, its dry run), ``merge``, ``mask``, ``unlearn``,
-``evaluate``, ``train`` and ``inspect``; of successive requests ``start_requests``, ``serve_request``,
-``list_requests``, ``show_request``, ``verify_requests``, ``report_requests`` and ``compact_requests``.
+``train_unlearn``, ``retrain``, ``evaluate``, ``train`` and ``inspect``; of successive requests
+``start_requests``, ``serve_request``, ``list_requests``, ``show_request``, ``verify_requests``,
+``report_requests`` and ``compact_requests``.
 Each name is imported when it is first used, so that ``import speu_cli`` costs nothing.
 """
 
@@ -37,9 +38,13 @@ if TYPE_CHECKING:
     from speu_cli.stages.requests.served import ServedResult
     from speu_cli.stages.requests.start import StartResult, StepChoice, WatchChoice, start_requests
     from speu_cli.stages.requests.verify import VerifyResult, verify_requests
+    from speu_cli.stages.retrain import retrain
     from speu_cli.stages.runtime import Runtime
     from speu_cli.stages.train import TrainResult, train
+    from speu_cli.stages.train_unlearn import TrainUnlearnResult, train_unlearn
     from speu_cli.stages.unlearn import UnlearnResult, unlearn
+    from speu_cli.unlearning.objectives.registry import ObjectiveChoice
+    from speu_cli.unlearning.training_choice import TrainingChoice
 
 __all__ = [
     "ArtifactError",
@@ -55,6 +60,7 @@ __all__ = [
     "MaskResult",
     "MaskSettings",
     "MergeResult",
+    "ObjectiveChoice",
     "OutputExistsError",
     "Progress",
     "ReportResult",
@@ -66,6 +72,8 @@ __all__ = [
     "StartResult",
     "StepChoice",
     "TrainResult",
+    "TrainUnlearnResult",
+    "TrainingChoice",
     "UnlearnResult",
     "UnsafeStepError",
     "VerifyResult",
@@ -80,10 +88,12 @@ __all__ = [
     "merge",
     "plan",
     "report_requests",
+    "retrain",
     "serve_request",
     "show_request",
     "start_requests",
     "train",
+    "train_unlearn",
     "unlearn",
     "verify_requests",
 ]
@@ -114,9 +124,13 @@ _NAMES_OF_MODULES = {
     "speu_cli.stages.requests.served": ["ServedResult"],
     "speu_cli.stages.requests.start": ["StartResult", "StepChoice", "WatchChoice", "start_requests"],
     "speu_cli.stages.requests.verify": ["VerifyResult", "verify_requests"],
+    "speu_cli.stages.retrain": ["retrain"],
     "speu_cli.stages.runtime": ["Runtime"],
     "speu_cli.stages.train": ["TrainResult", "train"],
+    "speu_cli.stages.train_unlearn": ["TrainUnlearnResult", "train_unlearn"],
     "speu_cli.stages.unlearn": ["UnlearnResult", "unlearn"],
+    "speu_cli.unlearning.objectives.registry": ["ObjectiveChoice"],
+    "speu_cli.unlearning.training_choice": ["TrainingChoice"],
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}
 

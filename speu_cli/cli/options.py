@@ -145,14 +145,6 @@ SecondOrderOption = Annotated[
     SecondOrder,
     of_method("--method", help="Update the selected heads and filters (spe-so) or all of them (so)."),
 ]
-MethodOption = Annotated[
-    Method,
-    of_method(
-        "--method",
-        help="Update the selected heads and filters (spe-so) or all of them (so) by a second-order step; or "
-        "shrink each parameter that matters to the forgotten examples above all (ssd).",
-    ),
-]
 SsdAlphaOption = Annotated[
     float,
     of_method(

@@ -15,7 +15,6 @@ from speu_cli.cli.options import (
     ForgetOption,
     KindsOption,
     MaxOvershootOption,
-    MethodOption,
     ObjectiveOption,
     OptionalDataOption,
     OptionalFisherOption,
@@ -34,6 +33,8 @@ from speu_cli.cli.options import (
 )
 from speu_cli.cli.output import Output
 from speu_cli.cli.serving import serve
+from speu_cli.cli.trained import forget_by_training
+from speu_cli.cli.training_options import STEP_METHODS, TrainingOptions, UnlearnMethodOption
 from speu_cli.cli.wording import as_text, duration, part_of, size
 from speu_cli.errors import InputError
 
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o unlearned/
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --dry-run
+  speu unlearn model/ --method npo --mask mask.safetensors --data train.jsonl --forget ids.txt -o unlearned/
   speu unlearn --state state/ --forget ids.txt --request-id R-2026-017 -o unlearned/
 """
 
@@ -51,6 +53,11 @@ SETTLED = (
     *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds"),
     *("objective", "within", "ssd_alpha", "ssd_lambda"),
     *("target_loss", "max_overshoot", "damping", "forget_examples"),
+)
+# What only the second-order step has.
+OF_A_STEP = (
+    *("sparsity", "kinds", "curvature", "rounds", "objective", "within"),
+    *("rate", "max_overshoot", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
 )
 
 
@@ -89,7 +96,7 @@ def unlearn(
         ),
     ] = None,
     choice: DataOptions,
-    method: MethodOption = "spe-so",
+    method: UnlearnMethodOption = "spe-so",
     sparsity: SparsityOption = 0.9,
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
@@ -103,6 +110,7 @@ def unlearn(
     max_overshoot: MaxOvershootOption = 2.0,
     damping: DampingOption = 0.1,
     forget_examples: ForgetExamplesOption = "all",
+    trained: TrainingOptions,
     output: Annotated[
         Path | None,
         of_output("--output", "-o", metavar="FOLDER", help="The new checkpoint; required unless --dry-run."),
@@ -114,16 +122,19 @@ def unlearn(
     show: ShowOptions,
     run: RunOptions,
 ) -> None:
-    """Forget examples: one second-order step, and a complete checkpoint in a new folder.
+    """Forget examples, and write a complete checkpoint into a new folder.
 
-    Only the chosen heads and filters change; all other parameters stay as they are, bit for bit. The
-    remaining training examples are not read: their curvature comes from the statistics.
+    By default one second-order step: only the chosen heads and filters change, all other parameters stay as
+    they are, bit for bit, and the remaining training examples are not read, for their curvature comes from
+    the statistics. The other methods train the model, or with --mask the slices of its units; they need no
+    statistics.
     """
     given = dict(locals())
     _refuse_no_output(output, dry_run=dry_run)
     out = show.output()
     if state is not None:
         _refuse_what_is_settled(given, choice)
+        trained.refuse("a request of a state")
         serve(
             out,
             state,
@@ -137,6 +148,24 @@ def unlearn(
             force=force,
         )
         return
+    if method not in STEP_METHODS:
+        _refuse_what_only_a_step_has(given, method)
+        forget_by_training(
+            out,
+            method,
+            _training_inputs(model, data, forget, request_id),
+            trained,
+            fisher=fisher,
+            mask=mask,
+            target_loss=target_loss,
+            output=output,
+            dry_run=dry_run,
+            choice=choice,
+            run=run,
+            force=force,
+        )
+        return
+    trained.refuse(f"method '{method}'")
     model, fisher, data = _named(model, fisher, data, request_id)
     with out.working(data) as progress:
         from speu_cli.stages.unlearn import unlearn as stage
@@ -148,7 +177,7 @@ def unlearn(
             forget,
             output,
             mask=mask,
-            method=method,
+            method=STEP_METHODS[method],
             sparsity=sparsity,
             kinds=kinds,
             curvature=curvature,
@@ -177,6 +206,49 @@ def _refuse_no_output(output: Path | None, *, dry_run: bool) -> None:
     """
     if output is None and not dry_run:
         raise InputError("missing option '--output'", hint="give -o FOLDER, or --dry-run to write nothing")
+
+
+def _refuse_what_only_a_step_has(given: Mapping[str, object], method: str) -> None:
+    """Refuse options of the second-order step, and of the mask that it makes for itself.
+
+    Raises:
+        InputError: One was given.
+    """
+    parameters = inspect.signature(unlearn).parameters
+    odd = [name for name in OF_A_STEP if given[name] != parameters[name].default]
+    if odd:
+        name = odd[0].replace("_", "-")
+        raise InputError(
+            f"--{name} is of the second-order step, and method '{method}' trains",
+            hint="leave it out; a mask is made with speu mask, and given with --mask",
+        )
+
+
+def _training_inputs(
+    model: Path | None, data: str | None, forget: str, request_id: str | None
+) -> tuple[Path, str, str]:
+    """What a training has to name.
+
+    Args:
+        model: Checkpoint folder.
+        data: Training set.
+        forget: Id list.
+        request_id: Must be none.
+
+    Returns:
+        Model, data and id list.
+
+    Raises:
+        InputError: One of them is missing, or the request has a name.
+    """
+    see = "see speu unlearn --help"
+    if request_id is not None:
+        raise InputError("--request-id names a request of a state, and no --state was given", hint=see)
+    if model is None:
+        raise InputError("missing argument 'MODEL'", hint=see)
+    if data is None:
+        raise InputError("missing option '--data'", hint=see)
+    return model, data, forget
 
 
 def _named(

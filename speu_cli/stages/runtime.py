@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass, field
 
+from speu_cli.errors import InputError
 from speu_cli.progress import Progress, Silent
 from speu_cli.statistics.files import ComputedIn
 
@@ -25,3 +26,19 @@ class Runtime:
     force: bool = False
     progress: Progress = field(default_factory=Silent)
     dtype: ComputedIn = "float32"
+
+
+def require_first_device(device: str) -> None:
+    """Refuse a device that no training runs on.
+
+    Args:
+        device: As asked for.
+
+    Raises:
+        InputError: It is not the first of its kind.
+    """
+    if device not in {"cpu", "cuda", "cuda:0", "mps"}:
+        raise InputError(
+            f"training runs on the first device of its kind: got {device}",
+            hint="let it see the one that you mean alone: CUDA_VISIBLE_DEVICES=1 speu train … --device cuda",
+        )

@@ -17,14 +17,14 @@ from speu_cli.data.ids import read_ids
 from speu_cli.data.selection import select_training
 from speu_cli.data.sources.load import load_examples
 from speu_cli.errors import InputError
-from speu_cli.stages.runtime import Runtime
+from speu_cli.stages.runtime import Runtime, require_first_device
 from speu_cli.stages.session import longest_input
 from speu_cli.tasks.encoding import encode
 from speu_cli.tasks.label_space import find_label_space
 from speu_cli.tasks.outcomes import outcomes
 from speu_cli.tasks.registry import find_task
 from speu_cli.tasks.settings import EncodingSettings, settings_of
-from speu_cli.unlearning.training import TrainingSettings, fine_tune
+from speu_cli.unlearning.training import Schedule, TrainingSettings, fine_tune
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,7 @@ def train(
     learning_rate: float = 5e-5,
     batch_size: int = 32,
     weight_decay: float = 0.0,
+    schedule: Schedule = "linear",
     num_labels: int | None = None,
     seed: int = 0,
     choice: DataChoice | None = None,
@@ -78,9 +79,10 @@ def train(
         exclude: Id list: these examples are left out. They still count when the labels are looked for, so
             that both models have the same outputs.
         epochs: Passes over the examples.
-        learning_rate: Of AdamW, falling linearly to zero.
+        learning_rate: Of AdamW.
         batch_size: Examples in one step.
         weight_decay: Of AdamW.
+        schedule: The learning rate falls linearly to zero, or stays.
         num_labels: Outputs of the model. Default: as many as the data has classes, 1 for regression.
         seed: Of a new head, the order of the examples and dropout.
         choice: Columns, split, task and length, where they should not be found.
@@ -93,14 +95,10 @@ def train(
         InputError: A setting is out of range.
     """
     choice, runtime = choice or DataChoice(), runtime or Runtime()
-    settings = TrainingSettings(epochs, learning_rate, batch_size, weight_decay, seed)
+    settings = TrainingSettings(epochs, learning_rate, batch_size, weight_decay, seed, schedule)
     if epochs <= 0 or learning_rate <= 0 or batch_size < 1 or weight_decay < 0:
         raise InputError(f"training settings are out of range: {settings}")
-    if runtime.device not in {"cpu", "cuda", "cuda:0", "mps"}:
-        raise InputError(
-            f"training runs on the first device of its kind: got {runtime.device}",
-            hint="let it see the one that you mean alone: CUDA_VISIBLE_DEVICES=1 speu train … --device cuda",
-        )
+    require_first_device(runtime.device)
     check_checkpoint_output(output, force=runtime.force, inputs=(base, data, exclude))
     left_out = read_ids(exclude) if exclude else []
     everything = load_examples(data, choice)
@@ -151,7 +149,7 @@ def _record(
         "encoding": encoding.to_record(),
         "data": {"examples": len(training), "ids_sha256": _hash_ids(training.ids)},
         "excluded": {"examples": len(left_out), "ids_sha256": _hash_ids(left_out)},
-        "training": asdict(settings) | {"optimizer": "AdamW", "schedule": "linear"},
+        "training": asdict(settings) | {"optimizer": "AdamW"},
         "mean_loss": mean_loss,
         "versions": library_versions() | {"transformers": transformers.__version__},
     }

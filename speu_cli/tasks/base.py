@@ -18,6 +18,7 @@ class Task(Protocol):
 
     name: str
     score_name: str
+    generative: bool  # the label is a text that the model writes, so that it can be taught another answer
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
         """Labels as the loss takes them, ``[n]``; raises ``InputError`` for one outside the model's."""
@@ -25,6 +26,10 @@ class Task(Protocol):
 
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """ℓ(θ; x) of each example, ``[n]``, from logits ``[n, outputs]``."""
+        ...
+
+    def sizes(self, labels: Tensor) -> Tensor:
+        """How many terms each example's ℓ is the mean of, ``[n]``: −ℓ·size is its log-likelihood."""
         ...
 
     def predictions(self, logits: Tensor) -> Tensor:

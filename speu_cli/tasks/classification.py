@@ -18,6 +18,7 @@ class Classification:
 
     name = "classification"
     score_name = "accuracy"
+    generative = False
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
         """Look labels up; each is a class index or one of the model's label names.
@@ -35,6 +36,10 @@ class Classification:
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each example, ``[n]``."""
         return functional.cross_entropy(logits, labels, reduction="none")
+
+    def sizes(self, labels: Tensor) -> Tensor:
+        """One term an example, ``[n]``."""
+        return torch.ones(len(labels), device=labels.device)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """The most probable class, ``[n]``."""

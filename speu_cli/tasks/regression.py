@@ -16,6 +16,7 @@ class Regression:
 
     name = "regression"
     score_name = "spearman"
+    generative = False
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
         """Check that labels are finite numbers.
@@ -36,6 +37,10 @@ class Regression:
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Squared error of each example, ``[n]``."""
         return (self.predictions(logits) - labels.to(logits.dtype)) ** 2
+
+    def sizes(self, labels: Tensor) -> Tensor:
+        """One term an example, ``[n]``."""
+        return torch.ones(len(labels), device=labels.device)
 
     def predictions(self, logits: Tensor) -> Tensor:
         """The model's single output, ``[n]``."""

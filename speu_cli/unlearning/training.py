@@ -1,12 +1,12 @@
 """Fine-tuning with Hugging Face's Trainer: what makes the original model, and the retrained reference."""
 
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.data import Dataset
 from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_callback import PrinterCallback
@@ -15,6 +15,12 @@ from speu_cli.errors import InputError
 from speu_cli.progress import Progress, Silent
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoding import Encoded
+
+# Of all gradients of a step together; larger ones are scaled down.
+MAX_GRADIENT_NORM = 1.0
+
+Schedule = Literal["linear", "constant"]
+Collate = Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -25,8 +31,9 @@ class TrainingSettings:
         epochs: Passes over the data; may be a fraction.
         learning_rate: Of AdamW, falling linearly to zero.
         batch_size: Examples in one step.
-        weight_decay: Of AdamW.
+        weight_decay: Of AdamW; biases and normalisation layers have none.
         seed: Of the order of the examples and of dropout.
+        schedule: The learning rate falls linearly to zero, or stays.
     """
 
     epochs: float = 5.0
@@ -34,6 +41,20 @@ class TrainingSettings:
     batch_size: int = 32
     weight_decay: float = 0.0
     seed: int = 0
+    schedule: Schedule = "linear"
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a training runs.
+
+    Attributes:
+        device: ``cpu``, ``cuda`` or ``mps``; with several of a kind, the first.
+        progress: Is told of every step.
+    """
+
+    device: str = "cpu"
+    progress: Progress = field(default_factory=Silent)
 
 
 def fine_tune(
@@ -72,25 +93,54 @@ def fine_tune(
         return {**inputs, "labels": labels}
 
     model.requires_grad_(True)
-    with tempfile.TemporaryDirectory() as unused, _Steps.told_to(progress or Silent()) as steps:
-        trainer = Trainer(
-            model,
-            _arguments(settings, device, unused),
-            data_collator=collate,
-            train_dataset=_Positions(encoded),
-            compute_loss_func=mean_loss,
-            callbacks=[steps],
-        )
-        trainer.remove_callback(PrinterCallback)  # it prints to standard output
-        result = trainer.train()
+    steps = run_trainer(
+        model, encoded, collate, settings, Place(device, progress or Silent()), compute_loss_func=mean_loss
+    )
     model.eval().requires_grad_(False)
     model.zero_grad(set_to_none=True)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
         raise InputError(
-            f"training diverged: got NaN or infinity after {result.global_step} steps",
+            f"training diverged: got NaN or infinity after {steps} steps",
             hint=f"lower the learning rate, which was {settings.learning_rate:g}",
         )
-    return int(result.global_step)
+    return steps
+
+
+def run_trainer(
+    trained: nn.Module,
+    encoded: Encoded,
+    collate: Collate,
+    settings: TrainingSettings,
+    place: Place,
+    *,
+    callbacks: Sequence[TrainerCallback] = (),
+    compute_loss_func: Callable[..., Tensor] | None = None,
+) -> int:
+    """Run Hugging Face's Trainer over examples; those of like length share a batch.
+
+    Args:
+        trained: Its parameters that require gradients are trained.
+        encoded: What an epoch passes over.
+        collate: Makes a batch of items that name a ``position``.
+        settings: How to train.
+        place: Where.
+        callbacks: Are told of the course of the training too.
+        compute_loss_func: Makes the loss of what ``trained`` gives. Default: it gives the loss.
+
+    Returns:
+        The number of steps.
+    """
+    with tempfile.TemporaryDirectory() as unused, _Steps.told_to(place.progress) as steps:
+        trainer = Trainer(
+            trained,
+            _arguments(settings, place.device, unused),
+            data_collator=collate,
+            train_dataset=_Positions(encoded),
+            compute_loss_func=compute_loss_func,
+            callbacks=[*callbacks, steps],
+        )
+        trainer.remove_callback(PrinterCallback)  # it prints to standard output
+        return int(trainer.train().global_step)
 
 
 def _arguments(settings: TrainingSettings, device: str, folder: str) -> TrainingArguments:
@@ -100,9 +150,10 @@ def _arguments(settings: TrainingSettings, device: str, folder: str) -> Training
         learning_rate=settings.learning_rate,
         per_device_train_batch_size=settings.batch_size,
         weight_decay=settings.weight_decay,
+        max_grad_norm=MAX_GRADIENT_NORM,
         seed=settings.seed,
         optim="adamw_torch_fused",  # one pass over the weights; same arithmetic
-        lr_scheduler_type="linear",
+        lr_scheduler_type=settings.schedule,
         train_sampling_strategy="group_by_length",
         use_cpu=device == "cpu",
         dataloader_pin_memory=device != "cpu",

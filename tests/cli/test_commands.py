@@ -15,8 +15,11 @@ from speu_cli import (
     InspectResult,
     MaskResult,
     MergeResult,
+    ObjectiveChoice,
     Runtime,
+    TrainingChoice,
     TrainResult,
+    TrainUnlearnResult,
     UnlearnResult,
 )
 from speu_cli.cli.app import app
@@ -29,6 +32,28 @@ from speu_cli.stages.fisher import Keeping
 METRICS = {"testing_accuracy": Metric(0.9, 0.8, 0.95, 40), "loss.forget": Metric(0.7, 0.6, 0.8, 6)}
 MET = GateResult("testing_accuracy>=0.5", True, 0.9, "0.9 is >= 0.5")
 NOT_MET = GateResult("testing_accuracy>=0.95", False, 0.9, "0.9 is not >= 0.95")
+
+TRAINED = TrainUnlearnResult(
+    output=Path("new"),
+    dry_run=False,
+    method="npo",
+    forget_examples=128,
+    remaining_examples=11872,
+    epochs=5.0,
+    learning_rate=2e-4,
+    steps=20,
+    stopped=True,
+    target_loss=0.7,
+    loss_before=0.01,
+    loss_after=0.69,
+    selected={"heads": (14, 144)},
+    parameters_changed=1000,
+    parameters_total=4000,
+    reads=["model", "d"],
+    writes={"config.json": 700, "speu.json": None},
+    note=None,
+    seconds=12.34,
+)
 
 RESULTS = {
     "fisher": FisherResult(**vars(fakes.FisherResult())),
@@ -99,6 +124,8 @@ RESULTS = {
         mean_loss=0.1234,
         seconds=61.0,
     ),
+    "train_unlearn": TRAINED,
+    "retrain": dataclasses.replace(TRAINED, method="retrain", selected=None),
     "inspect": InspectResult(
         path=Path("file"),
         kind="mask",
@@ -327,6 +354,77 @@ def test_unlearn_rate_may_be_said_to_be_auto(recorder):
     assert the_call(recorder)[2]["rate"] is None
 
 
+TRAINING = ["unlearn", "model", "--data", "d", "--forget", "i"]
+
+
+def test_unlearn_by_training_by_default(recorder):
+    run(*TRAINING, "--method", "npo", "-o", "new")
+    name, args, kwargs, runtime = the_call(recorder)
+    assert (name, args) == ("train_unlearn", (Path("model"), "d", "i", Path("new")))
+    assert kwargs == {
+        "method": "npo",
+        "mask": None,
+        "fisher": None,
+        "objective": ObjectiveChoice(),
+        "training": TrainingChoice(),
+        "reference": None,
+        "answers": None,
+        "target_loss": None,
+        "stop_when_unseen": False,
+        "dry_run": False,
+        "choice": DataChoice(),
+    }
+    assert (runtime.device, runtime.force) == ("cpu", False)
+
+
+def test_unlearn_by_training_with_everything(recorder):
+    run(
+        *[*TRAINING, "--method", "dpo", "--mask", "m", "--fisher", "f", "--reference", "r"],
+        *["--answers", "a", "--target-loss", "0.7", "--stop-when-unseen", "--dry-run", "--epochs", "2.5"],
+        *["--learning-rate", "1e-4", "--batch-size", "4", "--weight-decay", "0", "--schedule", "constant"],
+        *[
+            "--seed",
+            "7",
+            "--beta",
+            "0.2",
+            "--retain-weight",
+            "2",
+            "--gamma",
+            "0",
+            "--gamma-schedule",
+            "linear",
+        ],
+        *["--device", "cuda", "--force"],
+    )
+    _, args, kwargs, runtime = the_call(recorder)
+    assert args[-1] is None
+    assert kwargs == {
+        "method": "dpo",
+        "mask": Path("m"),
+        "fisher": Path("f"),
+        "objective": ObjectiveChoice(0.0, "linear", 0.2, 2.0),
+        "training": TrainingChoice(2.5, 1e-4, 4, 0.0, "constant", 7),
+        "reference": Path("r"),
+        "answers": Path("a"),
+        "target_loss": 0.7,
+        "stop_when_unseen": True,
+        "dry_run": True,
+        "choice": DataChoice(),
+    }
+    assert (runtime.device, runtime.force) == ("cuda", True)
+
+
+def test_unlearn_by_retraining(recorder):
+    run(*TRAINING, "--method", "retrain", "--base", "b", "--epochs", "2", "-o", "new")
+    name, args, kwargs, _ = the_call(recorder)
+    assert (name, args) == ("retrain", (Path("model"), Path("b"), "d", "i", Path("new")))
+    assert kwargs == {
+        "training": TrainingChoice(epochs=2.0),
+        "dry_run": False,
+        "choice": DataChoice(),
+    }
+
+
 def test_eval_by_default(recorder):
     run("eval", "model", "--data", "d", "--forget", "i", "--test", "t")
     name, args, kwargs, _ = the_call(recorder)
@@ -394,6 +492,8 @@ COMMAND_LINES = {
     "merge": ["merge", "a", "b", "-o", "f"],
     "mask": ["mask", "model", "--fisher", "f", "-o", "m"],
     "unlearn": [*UNLEARN, "-o", "new"],
+    "train_unlearn": [*TRAINING, "--method", "npo", "-o", "new"],
+    "retrain": [*TRAINING, "--method", "retrain", "--base", "b", "-o", "new"],
     "evaluate": ["eval", "model", "--data", "d", "--forget", "i", "--test", "t"],
     "train": ["train", "base", "--data", "d", "-o", "new"],
     "inspect": ["inspect", "file"],
@@ -415,6 +515,13 @@ def test_text_of_fisher(recorder):
     assert "size               4.2 kB" in lines
     assert "examples           1,200" in lines
     assert "mean loss          not computed" in lines
+
+
+def test_text_of_training(recorder):
+    lines = run(*COMMAND_LINES["train_unlearn"]).stdout.splitlines()
+    assert "forget loss         0.01 -> 0.69 (target 0.7)" in lines
+    assert "steps               20, stopped early" in lines
+    assert "parameters trained  1,000 of 4,000 (25 %)" in lines
 
 
 def test_fisher_without_holdout_says_what_that_means(recorder):

@@ -1,0 +1,1 @@
+"""What training-based methods minimise: one small file each."""

@@ -94,5 +94,5 @@ def gradient_norms(forget: Statistics, layout: Layout) -> dict[str, Tensor]:
 def _squared_norms(gradient: Tensor, group: UnitGroup, part: Slice) -> Tensor:
     """Σ g² over the slice of each unit of a group, ``[units]``."""
     blocks = part.indices(torch.arange(0, group.count, part.shared_by))
-    of_blocks = gradient.movedim(part.axis, 0)[blocks].square().reshape(group.count // part.shared_by, -1)
-    return of_blocks.sum(1).repeat_interleave(part.shared_by)
+    squares = gradient.index_select(part.axis, blocks).square().movedim(part.axis, 0)
+    return squares.reshape(group.count // part.shared_by, -1).sum(1).repeat_interleave(part.shared_by)

@@ -6,7 +6,7 @@ raises f of the selected units, with u of the remaining and B of the forget set.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -87,10 +87,13 @@ def rearrange_selected(
         The rearranged mask with f before and after.
     """
     # What raises f of the selected units lowers −f of them: Eq. 9 with both sets in each other's place.
-    opposite = Mask(mask.layout, {key: ~flags for key, flags in mask.selected.items()})
-    found = rearrange(opposite, {key: -one for key, one in u.items()}, curvature, -c, rounds=rounds)
-    selected = {key: ~flags for key, flags in found.mask.selected.items()}
-    return Rearranged(Mask(mask.layout, selected), 0.0 - found.before, 0.0 - found.after, found.swaps)
+    lowered = {key: -one for key, one in u.items()}
+    found = rearrange(_opposite(mask), lowered, curvature, -c, rounds=rounds)
+    return Rearranged(_opposite(found.mask), 0.0 - found.before, 0.0 - found.after, found.swaps)
+
+
+def _opposite(mask: Mask) -> Mask:
+    return replace(mask, selected={key: ~flags for key, flags in mask.selected.items()})
 
 
 class _Layer:

@@ -35,38 +35,35 @@ def wanda_sparsity(within: str) -> float:
     return sparsity
 
 
-def weights_of(mask: Mask, model: nn.Module) -> list[str]:
-    """Parameters with a slice in the mask that Wanda ranks the entries of: the weights, not the biases."""
-    return [name for name, _, _ in mask.slices() if model.get_parameter(name).ndim > 1]
-
-
-def input_axis(module: nn.Module, name: str) -> int:
-    """The axis of a weight along which its inputs lie.
+def weights_of(mask: Mask, model: nn.Module) -> dict[str, str]:
+    """The weights that Wanda ranks the entries of; biases have no input to be ranked by.
 
     Args:
-        module: The module that the weight is in.
-        name: What a message calls the weight.
+        mask: The selected units.
+        model: The model.
 
     Returns:
-        The axis.
+        Path of the module by name of the weight, of those with a slice in the mask.
 
     Raises:
-        ArtifactError: It is no linear layer.
+        ArtifactError: A weight is not that of a linear layer.
     """
-    if isinstance(module, nn.Linear):
-        return 1
-    if isinstance(module, Conv1D):
-        return 0
-    raise ArtifactError(
-        f"'{name}' is in a {type(module).__name__}, expected a linear layer",
-        hint="make the mask without --within",
-    )
+    names = [name for name, _, _ in mask.slices() if model.get_parameter(name).ndim > 1]
+    weights = {name: name.rpartition(".")[0] for name in names}
+    for name, path in weights.items():
+        module = model.get_submodule(path)
+        if not isinstance(module, nn.Linear | Conv1D):
+            raise ArtifactError(
+                f"'{name}' is in a {type(module).__name__}, expected a linear layer",
+                hint="make the mask without --within",
+            )
+    return weights
 
 
 def with_wanda(mask: Mask, model: nn.Module, norms: dict[str, Tensor], sparsity: float) -> Mask:
     """Keep the weights with the largest |W_ij|·‖X_j‖₂ of each output row, among those of selected units.
 
-    Biases have no input to be ranked by: those of selected units may all change.
+    Biases of selected units may all change.
 
     Args:
         mask: The selected units.
@@ -77,13 +74,14 @@ def with_wanda(mask: Mask, model: nn.Module, norms: dict[str, Tensor], sparsity:
     Returns:
         The mask with :attr:`~speu_cli.structures.mask.Mask.within`.
     """
-    weights, within = set(weights_of(mask, model)), {}
+    paths, within = weights_of(mask, model), {}
     for name, axis, indices in mask.slices():
-        if name not in weights:
+        if name not in paths:
             continue
-        path, weight = name.rpartition(".")[0], model.get_parameter(name).detach()
-        inputs = input_axis(model.get_submodule(path), name)
-        scale = norms[path].unsqueeze(1 - inputs).expand_as(weight)
+        weight = model.get_parameter(name).detach()
+        # A Conv1D holds its weight [in, out].
+        inputs = 1 if isinstance(model.get_submodule(paths[name]), nn.Linear) else 0
+        scale = norms[paths[name]].unsqueeze(1 - inputs).expand_as(weight)
         slices = weight.index_select(axis, indices.to(weight.device)).to("cpu", torch.float64)
         within[name] = _largest(slices.abs() * scale.index_select(axis, indices), inputs, sparsity)
     return replace(mask, within=within)

@@ -152,7 +152,7 @@ def _with_entries(
     norms = input_norms(
         model,
         encoded,
-        {name.rpartition(".")[0] for name in weights_of(mask, model)},
+        set(weights_of(mask, model).values()),
         batch_tokens=session.runtime.batch_tokens,
         progress=session.runtime.progress,
     )

@@ -94,7 +94,7 @@ def mask(
         InputError: A forget set without data, data without a forget set, or neither where one is needed.
     """
     runtime = runtime or Runtime()
-    settings = MaskSettings(sparsity, kinds, curvature, rounds, objective, within)
+    settings = MaskSettings(sparsity, kinds, curvature, rounds, objective=objective, within=within)
     if (forget is None) != (data is None):
         raise InputError(
             "a mask for a request needs both --data and --forget, one for any request needs neither"

@@ -155,7 +155,7 @@ def unlearn(
         InputError: Settings that contradict each other or are out of range.
     """
     runtime = runtime or Runtime()
-    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, objective, within)
+    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, objective=objective, within=within)
     _check_request(output, mask, method, rate, dry_run=dry_run)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)

@@ -34,10 +34,8 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Mask]:
     mask = Mask(case.layout, {group.key: torch.arange(group.count) % 3 == 0 for group in case.layout})
     draw = torch.Generator().manual_seed(0)
     norms = {
-        name.rpartition(".")[0]: torch.rand(24, generator=draw, dtype=torch.float64)[
-            : case.model.get_parameter(name).shape[1]
-        ]
-        for name in weights_of(mask, case.model)
+        path: torch.rand(case.model.get_parameter(name).shape[1], generator=draw, dtype=torch.float64)
+        for name, path in weights_of(mask, case.model).items()
     }
     mask = with_wanda(mask, case.model, norms, 0.5)
     scores = {group.key: torch.zeros(group.count) for group in case.layout}

@@ -354,6 +354,18 @@ def test_dampening_that_finds_nothing_or_too_much_says_so(bert: Home, tmp_path: 
     assert not (tmp_path / "broken").exists()
 
 
+def test_a_dry_run_of_dampening_writes_nothing(bert: Home, tmp_path: Path) -> None:
+    before = snapshot(bert.folder)
+    asked: dict[str, Any] = {"method": "ssd", "ssd_alpha": 2.0, "max_overshoot": 1e9}
+    dry = unlearn(bert, tmp_path / "new", dry_run=True, **asked)
+    assert snapshot(bert.folder) == before
+    assert list(tmp_path.iterdir()) == []
+    real = unlearn(bert, tmp_path / "new", **asked)
+    assert (dry.loss_after, dry.parameters_changed) == (real.loss_after, real.parameters_changed)
+    assert dry.writes == real.writes
+    assert real.writes.keys() == {path.name for path in (tmp_path / "new").iterdir()}
+
+
 def test_dampening_needs_the_parameters(bert: Home, tmp_path: Path) -> None:
     with pytest.raises(ArtifactError, match="statistics of the mask variables only"):
         unlearn(bert, tmp_path / "new", bert.folder / "only-mask", method="ssd")

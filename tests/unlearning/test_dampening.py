@@ -1,5 +1,6 @@
 """Selective synaptic dampening against its formula, and the laws of masks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -116,7 +117,7 @@ def test_inside_a_mask_only_its_entries_are_dampened(family: str, of_slices: boo
         for name, axis, indices in half.slices()
         if name.endswith(".weight") and axis == 0
     }
-    mask = Mask(case.layout, half.selected, within)
+    mask = replace(half, within=within)
     if of_slices:
         forget, full = (
             Statistics(

@@ -1,5 +1,6 @@
 """The step against closed forms, and the laws of masks."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -213,7 +214,7 @@ def with_entries(mask: Mask, case: Case) -> Mask:
         if len(shape) > 1:
             draw = torch.Generator().manual_seed(number)
             within[name] = torch.rand(shape, generator=draw) < 0.5
-    return Mask(mask.layout, mask.selected, within)
+    return replace(mask, within=within)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -259,7 +260,7 @@ def test_all_entries_are_no_choice_and_none_leave_the_model(family: str, tmp_pat
     every, none = (
         second_order_direction(
             *statistics,
-            Mask(case.layout, ones.selected, {name: fill(shape).bool() for name, shape in shapes.items()}),
+            replace(ones, within={name: fill(shape).bool() for name, shape in shapes.items()}),
             damping=0.1,
         )
         for fill in (torch.ones, torch.zeros)

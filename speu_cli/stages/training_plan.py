@@ -47,7 +47,7 @@ def check_files(objective: Objective, method: str, reference: Path | None, answe
 
 
 def mask_of_slices(session: Session, path: Path) -> ChosenMask:
-    """Read a mask of whole units.
+    """Read a mask to train within.
 
     Args:
         session: The model.
@@ -57,16 +57,9 @@ def mask_of_slices(session: Session, path: Path) -> ChosenMask:
         The mask.
 
     Raises:
-        ArtifactError: It selects single entries, or nothing at all.
+        ArtifactError: It selects nothing at all.
     """
     chosen = mask_from_file(session, path)
-    within = (chosen.settings or {}).get("within")
-    if within is not None:
-        raise ArtifactError(
-            f"{path} selects single entries within its units ({within}), expected whole units: training "
-            "moves all of a unit's slices",
-            hint="make a mask without --within",
-        )
     if not any(flags.any() for flags in chosen.mask.selected.values()):
         raise ArtifactError(f"{path} selects no unit, expected at least one to train")
     return chosen

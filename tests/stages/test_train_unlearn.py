@@ -37,7 +37,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
     home = memorised(tmp_path_factory.mktemp("home"))
     train, forget, fisher = home.path("train.jsonl"), home.path("ids.txt"), home.folder / "fisher"
     speu_cli.fisher(home.model, train, fisher, holdout=home.path("dev.jsonl"))
-    speu_cli.mask(home.model, fisher, home.folder / "mask", data=train, forget=forget, sparsity=0.75)
+    for name, within in (("mask", None), ("entries", "wanda:0.5")):
+        target = home.folder / name
+        speu_cli.mask(home.model, fisher, target, data=train, forget=forget, sparsity=0.75, within=within)
     return home
 
 
@@ -73,7 +75,10 @@ def selected_entries(mask: Path) -> dict[str, torch.Tensor]:
     inside = {}
     for name, axis, indices in chosen.slices():
         inside[name] = torch.zeros_like(model.get_parameter(name), dtype=torch.bool)
-        inside[name].index_fill_(axis, indices, True)
+        entries = read_artifact(mask).tensors.get(f"within/{name}", torch.tensor(True))
+        inside[name].index_copy_(
+            axis, indices, entries.expand_as(inside[name].index_select(axis, indices)).clone()
+        )
     return inside
 
 
@@ -99,8 +104,9 @@ def test_a_complete_checkpoint_with_what_was_done(home: Home, method: str, tmp_p
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_with_a_mask_nothing_outside_of_it_moves(home: Home, method: str, tmp_path: Path) -> None:
-    mask = home.folder / "mask"
+@pytest.mark.parametrize("name", ["mask", "entries"])
+def test_with_a_mask_nothing_outside_of_it_moves(home: Home, method: str, name: str, tmp_path: Path) -> None:
+    mask = home.folder / name
     result = forget(home, tmp_path / "new", method, mask=mask)
     inside = selected_entries(mask)
     moved = changed(home.model, tmp_path / "new")
@@ -257,25 +263,23 @@ def test_a_mask_of_another_model_is_refused(home: Home, tmp_path: Path) -> None:
         forget(other, tmp_path / "x", "ga", mask=home.folder / "mask")
 
 
-def rewritten(mask: Path, target: Path, *, settings: dict[str, Any], empty: bool = False) -> Path:
-    """A mask file with other settings, or with no unit."""
+def emptied(mask: Path, target: Path) -> Path:
+    """A mask file with no unit."""
     artifact = read_artifact(mask)
-    record = {**artifact.record, "settings": artifact.record["settings"] | settings}
-    kept = {key: value for key, value in record.items() if key not in {"format", "version", "kind", "sha256"}}
+    added = {"format", "version", "kind", "sha256"}
+    kept = {key: value for key, value in artifact.record.items() if key not in added}
     tensors = {
-        name: tensor[:0] if empty and name.startswith("selected/") else tensor
+        name: tensor[:0] if name.startswith("selected/") else tensor
         for name, tensor in artifact.tensors.items()
     }
     write_artifact(target, "mask", kept, tensors, force=False)
     return target
 
 
-def test_a_mask_of_single_entries_or_of_nothing_is_refused(home: Home, tmp_path: Path) -> None:
-    within = rewritten(home.folder / "mask", tmp_path / "within", settings={"within": "wanda:0.9"})
-    nothing = rewritten(home.folder / "mask", tmp_path / "nothing", settings={}, empty=True)
-    for mask, told in ((within, "single entries"), (nothing, "no unit")):
-        with pytest.raises(ArtifactError, match=told):
-            forget(home, tmp_path / "x", "ga", mask=mask)
+def test_a_mask_of_nothing_is_refused(home: Home, tmp_path: Path) -> None:
+    nothing = emptied(home.folder / "mask", tmp_path / "nothing")
+    with pytest.raises(ArtifactError, match="no unit"):
+        forget(home, tmp_path / "x", "ga", mask=nothing)
 
 
 @pytest.mark.parametrize(

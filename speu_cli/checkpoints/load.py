@@ -9,18 +9,22 @@ from pathlib import Path
 import torch
 from transformers import (
     AutoConfig,
-    AutoModelForSequenceClassification,
+    AutoImageProcessor,
     AutoTokenizer,
+    BaseImageProcessor,
     PretrainedConfig,
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
 from transformers.utils import logging
 
+from speu_cli.checkpoints.heads import SEQUENCE, HeadKind, head_of
 from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 
 SPREAD = "auto"
+ImageProcessor = BaseImageProcessor
+Processor = PreTrainedTokenizerBase | ImageProcessor
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -36,28 +40,29 @@ class BrokenConfigError(ArtifactError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model with its tokenizer.
+    """A loaded model with its tokenizer, or its image processor.
 
     Attributes:
         folder: Where it was read from.
         model: In eval mode, parameters in float32 without gradients.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer; of a model for images its image processor.
         stored_dtype: Type of the weights in the file, for writing them back as they were.
         identity: Content hashes of weights, configuration and tokenizer.
     """
 
     folder: Path
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Processor
     stored_dtype: torch.dtype
     identity: ModelIdentity
 
 
 def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
-    """Load a fine-tuned sequence classification or regression model.
+    """Load a fine-tuned model, with the head that its configuration names; without one, for sequences.
 
     Args:
-        folder: A checkpoint folder with ``config.json``, ``*.safetensors`` and tokenizer files.
+        folder: A checkpoint folder with ``config.json``, ``*.safetensors``, and files of a tokenizer or of an
+            image processor.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` spreads the layers over all GPUs.
         dtype: Type to compute in. Default: float32, whatever the file holds, for squares need it.
 
@@ -68,11 +73,12 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
         ArtifactError: The folder holds no such checkpoint, a pickled one, or one without a trained head.
     """
     config = read_config(folder)
+    head = head_of(config) or SEQUENCE
     check_device(device)
-    require_safetensors(folder)
+    require_safetensors(folder, head)
     try:
         with without_bars():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
+            model, report = head.auto_class.from_pretrained(
                 folder,
                 config=config,
                 dtype="auto",
@@ -91,7 +97,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     if report["missing_keys"]:
         raise ArtifactError(
             f"{folder} lacks weights for {', '.join(sorted(report['missing_keys'])[:3])}, "
-            "expected a model fine-tuned for sequence classification or regression",
+            f"expected a model fine-tuned for {head.name}",
             hint="fine-tune it first, for example with 'speu train'",
         )
     require_all_taken(report["unexpected_keys"], model, folder)
@@ -101,7 +107,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_processor(folder, head)
     identity = identify(model, tokenizer)
     cast(model, dtype)
     placed = model if device == SPREAD else model.to(device)
@@ -161,6 +167,34 @@ def read_config(folder: Path) -> PretrainedConfig:
     return config
 
 
+def load_processor(folder: Path, head: HeadKind) -> Processor:
+    """Load what makes inputs for a model of texts or of images.
+
+    Args:
+        folder: The checkpoint folder.
+        head: Says which.
+
+    Returns:
+        The tokenizer, or the image processor.
+
+    Raises:
+        ArtifactError: The folder has no loadable one.
+    """
+    if not head.reads_images:
+        return load_tokenizer(folder)
+    try:
+        # One backend everywhere: others scale images to other pixels.
+        processor: ImageProcessor = AutoImageProcessor.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=False, backend="pil"
+        )
+    except Exception as error:  # as for the weights
+        raise ArtifactError(
+            f"cannot load the image processor in {folder}: {_first_line(error)}",
+            hint="expected preprocessor_config.json, as the checkpoint has it that the model comes from",
+        ) from error
+    return processor
+
+
 def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     """Load a checkpoint folder's tokenizer.
 
@@ -189,11 +223,12 @@ def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
     return tokenizer
 
 
-def require_safetensors(folder: Path) -> None:
+def require_safetensors(folder: Path, head: HeadKind = SEQUENCE) -> None:
     """Refuse a folder without safetensors weights.
 
     Args:
         folder: The checkpoint folder.
+        head: That the model should have.
 
     Raises:
         ArtifactError: The weights are pickled, or there are none.
@@ -203,7 +238,7 @@ def require_safetensors(folder: Path) -> None:
     pickled = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if pickled:
         convert = (
-            'python -c "from transformers import AutoModelForSequenceClassification as M; '
+            f'python -c "from transformers import {head.auto_class.__name__} as M; '
             f"M.from_pretrained('{folder}').save_pretrained('{folder}-safetensors')\""
         )
         raise ArtifactError(

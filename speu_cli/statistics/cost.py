@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from speu_cli.checkpoints.heads import head_of
 from speu_cli.data.batches import Schedule
 from speu_cli.statistics.running import PENDING_ROWS, RunningSums
 from speu_cli.statistics.sums import SUMS, Statistics
@@ -244,6 +245,9 @@ class Outline:
 
     def _at_one_position(self, layer: Layer, name: str) -> bool:
         """Whether δ is zero but where the model's head reads: in the last layer, keys and values aside."""
+        head = head_of(self.model.config)
+        if head is not None and head.reads_all:
+            return False
         from_all = find_family(self.model.config).heads.inputs[1:]
         return layer is self.layers[-1] and not any(f".{path}." in name for path in from_all)
 

@@ -13,8 +13,8 @@ from transformers.trainer_callback import PrinterCallback
 
 from speu_cli.errors import InputError
 from speu_cli.progress import Progress, Silent
-from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.encoded import Encoded
 
 
 @dataclass(frozen=True)
@@ -64,21 +64,18 @@ def fine_tune(
         InputError: The training diverged, or the settings make no step.
     """
 
-    def mean_loss(outputs: Any, labels: Tensor, **_: object) -> Tensor:
-        return task.losses(outputs.logits, labels).mean()
-
     def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         inputs, labels = encoded.collate([item["position"] for item in items])
         return {**inputs, "labels": labels}
 
     model.requires_grad_(True)
     with tempfile.TemporaryDirectory() as unused, _Steps.told_to(progress or Silent()) as steps:
-        trainer = Trainer(
+        trainer = _OfTask(
+            task,
             model,
             _arguments(settings, device, unused),
             data_collator=collate,
             train_dataset=_Positions(encoded),
-            compute_loss_func=mean_loss,
             callbacks=[steps],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
@@ -117,17 +114,30 @@ def _arguments(settings: TrainingSettings, device: str, folder: str) -> Training
     return arguments
 
 
+class _OfTask(Trainer):
+    """Trains on the mean of a task's losses."""
+
+    def __init__(self, task: Task, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._task = task
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **options: Any) -> Tensor:
+        """The mean loss of a batch."""
+        labels = inputs.pop("labels")
+        return self._task.losses(logits_of(model, inputs), labels).mean()
+
+
 class _Positions(Dataset[dict[str, Any]]):
-    """Positions of the examples, and their tokens, by which the Trainer groups them by length."""
+    """Positions of the examples, and something as long, by which the Trainer groups them by length."""
 
     def __init__(self, encoded: Encoded) -> None:
-        self._encoded = encoded
+        self._lengths = encoded.lengths
 
     def __len__(self) -> int:
-        return len(self._encoded)
+        return len(self._lengths)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        return {"position": position, "input_ids": self._encoded.rows[position]["input_ids"]}
+        return {"position": position, "input_ids": range(self._lengths[position])}
 
 
 class _Steps(TrainerCallback):

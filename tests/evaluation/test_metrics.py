@@ -18,14 +18,16 @@ def some_outcomes(n: int, seed: int, classes: int = 3) -> Outcomes:
     labels = rng.integers(0, classes, n)
     probabilities = np.exp(logits) / np.exp(logits).sum(axis=1, keepdims=True)
     true = probabilities[np.arange(n), labels]
-    return Outcomes(-np.log(true), logits.argmax(axis=1).astype(float), labels.astype(float), true)
+    answers = {"predictions": logits.argmax(axis=1).astype(float), "labels": labels.astype(float)}
+    return Outcomes(-np.log(true), true, answers)
 
 
 def some_regression(n: int, seed: int) -> Outcomes:
     rng = np.random.default_rng(seed)
     labels = rng.uniform(0, 5, n)
     predictions = labels + rng.normal(size=n)
-    return Outcomes((predictions - labels) ** 2, predictions, labels, -((predictions - labels) ** 2))
+    answers = {"predictions": predictions, "labels": labels}
+    return Outcomes((predictions - labels) ** 2, -((predictions - labels) ** 2), answers)
 
 
 @given(st.integers(1, 30), st.integers(1, 30), st.integers(1, 30), st.integers(0, 1000))
@@ -47,10 +49,11 @@ def test_classification(n_forget, n_remaining, n_test, seed):
     for where, place, outcomes in zip(
         ("unlearning", "remaining", "testing"), ("forget", "remaining", "test"), sets, strict=True
     ):
-        right = sum(p == y for p, y in zip(outcomes.predictions, outcomes.labels, strict=True))
+        predictions, labels = outcomes.answers["predictions"], outcomes.answers["labels"]
+        right = sum(p == y for p, y in zip(predictions, labels, strict=True))
         score, loss = metrics[f"{where}_accuracy"], metrics[f"loss.{place}"]
-        assert score.value == right / len(outcomes.labels)
-        assert (score.low, score.high) == pytest.approx(oracle.wilson(right, len(outcomes.labels)))
+        assert score.value == right / len(labels)
+        assert (score.low, score.high) == pytest.approx(oracle.wilson(right, len(labels)))
         assert loss.value == pytest.approx(sum(outcomes.losses) / len(outcomes.losses))
     assert metrics["membership.auc"].value == pytest.approx(
         oracle.area(sets[0].confidences, sets[2].confidences)
@@ -62,7 +65,7 @@ def test_regression_is_scored_by_rank_correlation():
     metrics = measure(*sets, score_name="spearman")
     for where, outcomes in zip(("unlearning", "remaining", "testing"), sets, strict=True):
         assert metrics[f"{where}_spearman"].value == pytest.approx(
-            oracle.spearman(outcomes.predictions, outcomes.labels)
+            oracle.spearman(outcomes.answers["predictions"], outcomes.answers["labels"])
         )
     assert not any(name.endswith("_accuracy") and "attack" not in name for name in metrics)
 
@@ -79,13 +82,13 @@ def test_the_membership_draw_follows_the_seed():
 
 def test_an_unknown_score_is_refused():
     with pytest.raises(ValueError, match="accuracy, spearman"):
-        measure(*[some_outcomes(3, 0)] * 3, score_name="f1")
+        measure(*[some_outcomes(3, 0)] * 3, score_name="rouge")
 
 
 @pytest.mark.parametrize("poison", [math.nan, math.inf])
 def test_a_model_that_answers_nan_has_no_scores(poison):
     whole = some_outcomes(20, 0)
-    broken = Outcomes(np.full(20, poison), whole.predictions, whole.labels, np.full(20, math.nan))
+    broken = Outcomes(np.full(20, poison), np.full(20, math.nan), whole.answers)
     metrics = measure(whole, whole, broken, score_name="accuracy")
     lost = {name for name, metric in metrics.items() if math.isnan(metric.value)}
     assert lost == {
@@ -99,8 +102,8 @@ def test_a_model_that_answers_nan_has_no_scores(poison):
 
 
 def test_empty_sets_give_nan_and_no_crash():
-    nothing = Outcomes(*[np.array([])] * 4)
-    for score_name in ("accuracy", "spearman"):
+    nothing = Outcomes(np.array([]), np.array([]), {})
+    for score_name in ("accuracy", "spearman", "f1", "probability"):
         metrics = measure(nothing, nothing, nothing, score_name=score_name)
         assert all(math.isnan(metric.value) and metric.n == 0 for metric in metrics.values())
 

@@ -64,10 +64,10 @@ def test_outcomes_do_not_depend_on_the_batches(family: str, tmp_path: Path) -> N
     )
     assert np.allclose(one_by_one.losses, together.losses, rtol=1e-10)
     assert np.allclose(one_by_one.confidences, together.confidences, rtol=1e-10)
-    assert np.array_equal(one_by_one.predictions, together.predictions)
-    assert np.array_equal(together.labels, case.encoded.labels.numpy())
+    assert np.array_equal(one_by_one.answers["predictions"], together.answers["predictions"])
+    assert np.array_equal(together.answers["labels"], case.encoded.labels.numpy())
     logits = case.model(**case.encoded.collate([5])[0]).logits
-    assert torch.equal(logits.argmax(-1).double(), torch.tensor([together.predictions[5]]))
+    assert torch.equal(logits.argmax(-1).double(), torch.tensor([together.answers["predictions"][5]]))
 
 
 def test_recorded_settings_are_taken_and_conflicts_refused() -> None:

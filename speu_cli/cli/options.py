@@ -203,9 +203,9 @@ class DataOptions:
         ),
     ] = None
     no_chat_template: Annotated[
-        bool,
+        bool | None,
         of_input("--no-chat-template", help="For causal-lm: prompts without the tokenizer's chat template."),
-    ] = False
+    ] = None
 
     def choice(self) -> DataChoice:
         """Return what the stages take."""

@@ -23,12 +23,14 @@ class Written:
     Attributes:
         text: All of it.
         answer: The character at which what is learnt begins.
-        finished: Its end is written already: no end-of-text token is added.
+        finished: No end-of-text token is added.
+        templated: A template wrote the tokens that stand around it, too.
     """
 
     text: str
     answer: int
     finished: bool
+    templated: bool = False
 
 
 def template_of(tokenizer: Any, *, chat: bool) -> str | None:
@@ -87,7 +89,7 @@ def _tokenized(chunk: Examples, how: Preparation) -> Iterator[Row]:
     written = [_write(example, tokenizer, chat=chat) for example in chunk]
     encoding = tokenizer(
         [one.text for one in written],
-        add_special_tokens=not (written and written[0].finished and chat),
+        add_special_tokens=not all(one.templated for one in written),
         return_offsets_mapping=True,
         verbose=False,  # what is too long is looked at later
     )
@@ -140,4 +142,4 @@ def _as_chat(example: str, prompt: str, answer: str, tokenizer: Any) -> Written:
             "answer follows, expected the same text before it",
             hint="leave the template out with --no-chat-template",
         )
-    return Written(text, len(before), finished=True)
+    return Written(text, len(before), finished=True, templated=True)

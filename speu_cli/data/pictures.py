@@ -48,16 +48,17 @@ class Picture:
         Raises:
             InputError: The path leads elsewhere, or to no readable file.
         """
-        relative, root = Path(name), folder.resolve()
-        path = root / relative
-        if relative.is_absolute() or ".." in relative.parts or not path.resolve().is_relative_to(root):
-            raise InputError(f"image {name!r} is not below {folder}, expected a path from there")
+        relative = Path(name)
         try:
+            root = folder.resolve()
+            path = (root / relative).resolve()
+            if relative.is_absolute() or ".." in relative.parts or not path.is_relative_to(root):
+                raise InputError(f"image {name!r} is not below {folder}, expected a path from there")
             if not path.is_file():  # opening another kind, such as a pipe, may wait for ever
                 raise InputError(f"image {name!r} in {folder}: got no file, expected one")
             with path.open("rb") as file:
                 digest = hashlib.file_digest(file, "sha256").hexdigest()
-        except (OSError, ValueError) as error:  # a null byte in the name is a ValueError
+        except (OSError, ValueError, RuntimeError) as error:  # a null byte in the name; links in a circle
             reason = getattr(error, "strerror", None) or str(error)
             raise InputError(f"image {name!r} in {folder} cannot be read: {reason.lower()}") from error
         return cls(name, digest, path=path)

@@ -61,7 +61,8 @@ def fraction(answers: Answers, *, name: str) -> Metric:
 def average(answers: Answers, *, name: str) -> Metric:
     """Measure the mean of a number from 0 to 1, with the t interval, cut at 0 and 1."""
     found = intervals.mean(answers[name])
-    return Metric(found.value, max(0.0, found.low), min(1.0, found.high), found.n)
+    low, high = (float(bound) for bound in np.clip([found.low, found.high], 0, 1))
+    return Metric(found.value, low, high, found.n)
 
 
 def best_threshold(answers: Answers, *, name: str) -> tuple[float, float]:

@@ -12,7 +12,10 @@ from transformers import (
     BertForQuestionAnswering,
     LlamaConfig,
     LlamaForCausalLM,
+    LlamaForQuestionAnswering,
     PreTrainedModel,
+    RobertaConfig,
+    RobertaForQuestionAnswering,
     ViTConfig,
     ViTForImageClassification,
     ViTImageProcessorPil,
@@ -41,9 +44,16 @@ TEMPLATE = (
 )
 
 
-def answering(*, seed: int = 0) -> PreTrainedModel:
-    """A random BERT for question answering."""
-    return _lively(lambda: BertForQuestionAnswering(BertConfig(**TEXT_SIZES)), seed)
+def answering(family: str = "bert", *, seed: int = 0) -> PreTrainedModel:
+    """A random model for question answering."""
+    models = {
+        "bert": lambda: BertForQuestionAnswering(BertConfig(**TEXT_SIZES)),
+        "roberta": lambda: RobertaForQuestionAnswering(RobertaConfig(**TEXT_SIZES, type_vocab_size=1)),
+        "llama": lambda: LlamaForQuestionAnswering(
+            LlamaConfig(**TEXT_SIZES, num_key_value_heads=2, head_dim=6, use_cache=False)
+        ),
+    }
+    return _lively(models[family], seed)
 
 
 def modelling(*, seed: int = 0, tied: bool = False) -> PreTrainedModel:

@@ -44,13 +44,13 @@ class EncodingSettings:
             ArtifactError: They are not those of encoding settings.
         """
         try:
-            stride = record.get("doc_stride")
+            stride, template = record.get("doc_stride"), record.get("template")
             return cls(
                 str(record["task"]),
                 int(record["max_length"]),
                 Columns(**record["columns"]),
                 None if stride is None else int(stride),
-                record.get("template"),
+                None if template is None else str(template),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"recorded encoding settings are not readable: {error}") from error

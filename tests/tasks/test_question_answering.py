@@ -35,15 +35,19 @@ def read(folder: Path, rows: list[dict[str, Any]]) -> Examples:
     return load_examples(str(write_rows(folder / "rows.jsonl", rows)), ASKED)
 
 
-def encoded_of(examples: Examples, length: int = LENGTH, stride: int = STRIDE) -> Encoded:
-    return encode(examples, tiny_tokenizer("bert"), QuestionAnswering(), answering(), length, stride)
+def encoded_of(
+    examples: Examples, length: int = LENGTH, stride: int = STRIDE, family: str = "bert"
+) -> Encoded:
+    model = answering(family)
+    return encode(examples, tiny_tokenizer(family), QuestionAnswering(), model, length, stride)
 
 
-@pytest.fixture
-def case(tmp_path: Path) -> Case:
+@pytest.fixture(params=["bert", "roberta", "llama"])
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Case:
     """Examples of one to several windows each."""
-    model = answering().double()
-    encoded = encoded_of(load_examples(write_questions(tmp_path / "q.jsonl", 12), ASKED))
+    model = answering(request.param).double()
+    examples = load_examples(write_questions(tmp_path / "q.jsonl", 12), ASKED)
+    encoded = encoded_of(examples, family=request.param)
     assert encoded.windows is not None
     assert len(set(encoded.windows)) > 2
     return Case(model, find_layout(model), QuestionAnswering(), encoded)

@@ -37,7 +37,8 @@ def read_folder(source: str, split: str | None) -> Table:
     if not (folder / ONE).is_file():
         raise InputError(
             f"{folder}: got a folder without {ONE}, expected {WHAT}",
-            hint="name the file itself, if the folder holds files of examples",
+            hint="name the file itself, if the folder holds files of examples; a folder of images is read "
+            "with --task image-classification",
         )
     import datasets
 

@@ -13,11 +13,11 @@ from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.checkpoints.load import (
     Checkpoint,
     check_device,
-    load_processor,
     read_config,
     require_all_taken,
     require_safetensors,
 )
+from speu_cli.checkpoints.processors import load_processor
 from speu_cli.errors import ArtifactError
 
 
@@ -98,7 +98,7 @@ def load_base(folder: Path, head: Head, *, seed: int, device: str = "cpu") -> Ba
         )
     require_all_taken(report["unexpected_keys"], model, folder)
     model = model.requires_grad_(False).eval()
-    tokenizer = load_processor(folder, head.kind)
+    tokenizer = load_processor(folder, config, images=head.kind.reads_images)
     whole = identify(model, tokenizer)
     held = {name: parameter for name, parameter in model.named_parameters() if name not in new}
     checkpoint = Checkpoint(folder, model.to(device), tokenizer, torch.float32, whole)

@@ -50,5 +50,7 @@ KINDS = (SEQUENCE, ANSWERING, MODELLING, IMAGES)
 
 def head_of(config: PretrainedConfig) -> HeadKind | None:
     """The kind of head that a configuration names; None: it names none of these."""
-    names = getattr(config, "architectures", None) or []
+    names = getattr(config, "architectures", None)
+    if not isinstance(names, list):
+        return None
     return next((kind for kind in KINDS for name in names if str(name).endswith(kind.endings)), None)

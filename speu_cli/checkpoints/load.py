@@ -7,24 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoImageProcessor,
-    AutoTokenizer,
-    BaseImageProcessor,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
 from speu_cli.checkpoints.heads import SEQUENCE, HeadKind, head_of
 from speu_cli.checkpoints.identity import ModelIdentity, identify
+from speu_cli.checkpoints.processors import Processor, first_line, load_processor
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 
 SPREAD = "auto"
-ImageProcessor = BaseImageProcessor
-Processor = PreTrainedTokenizerBase | ImageProcessor
 PICKLES = ("pytorch_model*.bin", "*.pt", "*.pth", "*.ckpt")
 
 
@@ -89,7 +80,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
                 device_map=SPREAD if device == SPREAD else None,
             )
     except Exception as error:  # from_pretrained raises many types, each meaning "not loadable"
-        raise ArtifactError(f"cannot load the weights in {folder}: {_first_line(error)}") from error
+        raise ArtifactError(f"cannot load the weights in {folder}: {first_line(error)}") from error
     for name, stored_shape, shape in report["mismatched_keys"]:
         raise ArtifactError(
             f"weight '{name}' in {folder} has shape {list(stored_shape)}, its config.json says {list(shape)}"
@@ -107,7 +98,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
-    tokenizer = load_processor(folder, head)
+    tokenizer = load_processor(folder, config, images=head.reads_images)
     identity = identify(model, tokenizer)
     cast(model, dtype)
     placed = model if device == SPREAD else model.to(device)
@@ -165,62 +156,6 @@ def read_config(folder: Path) -> PretrainedConfig:
     except Exception as error:  # many types, each meaning "not a configuration"
         raise BrokenConfigError(folder, error) from error
     return config
-
-
-def load_processor(folder: Path, head: HeadKind) -> Processor:
-    """Load what makes inputs for a model of texts or of images.
-
-    Args:
-        folder: The checkpoint folder.
-        head: Says which.
-
-    Returns:
-        The tokenizer, or the image processor.
-
-    Raises:
-        ArtifactError: The folder has no loadable one.
-    """
-    if not head.reads_images:
-        return load_tokenizer(folder)
-    try:
-        # One backend everywhere: others scale images to other pixels.
-        processor: ImageProcessor = AutoImageProcessor.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False, backend="pil"
-        )
-    except Exception as error:  # as for the weights
-        raise ArtifactError(
-            f"cannot load the image processor in {folder}: {_first_line(error)}",
-            hint="expected preprocessor_config.json, as the checkpoint has it that the model comes from",
-        ) from error
-    return processor
-
-
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a checkpoint folder's tokenizer.
-
-    Args:
-        folder: The checkpoint folder.
-
-    Returns:
-        The tokenizer.
-
-    Raises:
-        ArtifactError: The folder has no loadable tokenizer.
-    """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:  # as for the weights
-        raise ArtifactError(f"cannot load the tokenizer in {folder}: {_first_line(error)}") from error
-    # Without a vocabulary the library makes up a tokenizer that knows no word.
-    files = tokenizer.vocab_files_names.values()
-    if files and not any((folder / name).is_file() for name in files):
-        raise ArtifactError(
-            f"{folder} holds no tokenizer, expected one of {', '.join(sorted(files))}",
-            hint="copy the tokenizer's files from the checkpoint that the model was trained from",
-        )
-    return tokenizer
 
 
 def require_safetensors(folder: Path, head: HeadKind = SEQUENCE) -> None:
@@ -314,7 +249,3 @@ def require_all_taken(left_over: Iterable[str], model: PreTrainedModel, folder: 
             f"config.json in {folder} has no place for {', '.join(of_encoder[:3])}, "
             "expected the one that belongs to the weights"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

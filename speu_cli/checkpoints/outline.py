@@ -14,9 +14,9 @@ from speu_cli.checkpoints.load import (
     Checkpoint,
     cast,
     check_device,
-    load_processor,
     read_config,
 )
+from speu_cli.checkpoints.processors import load_processor
 
 NOWHERE = "meta"
 # Of a config, what grows with the width of the model: DistilBERT calls its filters ``hidden_dim``.
@@ -45,7 +45,9 @@ def load_outline(folder: Path, *, device: str, dtype: torch.dtype) -> Checkpoint
     except Exception as error:  # many types, each meaning that the numbers do not fit each other
         raise BrokenConfigError(folder, error) from error
     nobody = ModelIdentity(type(model).__name__, *[hash_text("")] * 3)
-    return Checkpoint(folder, model, load_processor(folder, head_of(config) or SEQUENCE), dtype, nobody)
+    head = head_of(config) or SEQUENCE
+    processor = load_processor(folder, config, images=head.reads_images)
+    return Checkpoint(folder, model, processor, dtype, nobody)
 
 
 def build_model(config: PretrainedConfig, *, device: str, dtype: torch.dtype) -> PreTrainedModel:

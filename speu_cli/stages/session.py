@@ -7,7 +7,8 @@ from typing import Protocol
 import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
-from speu_cli.checkpoints.load import Checkpoint, Processor, load_checkpoint, read_config
+from speu_cli.checkpoints.load import Checkpoint, load_checkpoint, read_config
+from speu_cli.checkpoints.processors import Processor
 from speu_cli.checkpoints.write import RECORD_NAME, read_record
 from speu_cli.data.columns import CAUSAL_LM, QUESTION_ANSWERING, DataChoice
 from speu_cli.data.examples import Examples

@@ -2,7 +2,7 @@
 
 from transformers import PreTrainedModel
 
-from speu_cli.checkpoints.load import Processor
+from speu_cli.checkpoints.processors import Processor
 from speu_cli.data.examples import Examples
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoded import Encoded

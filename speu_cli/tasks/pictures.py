@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from speu_cli.checkpoints.load import ImageProcessor
+from speu_cli.checkpoints.processors import ImageProcessor
 from speu_cli.data.pictures import Picture
 from speu_cli.errors import InputError
 from speu_cli.tasks.encoded import Encoded

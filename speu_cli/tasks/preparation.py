@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from speu_cli.checkpoints.load import ImageProcessor, Processor
+from speu_cli.checkpoints.processors import ImageProcessor, Processor
 from speu_cli.data.examples import Examples
 from speu_cli.errors import InputError
 

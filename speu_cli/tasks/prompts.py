@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jinja2 import TemplateError
 
-from speu_cli.artifacts.digest import hash_text
+from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import InputError
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded, Row
@@ -38,7 +37,7 @@ def template_of(tokenizer: Any, *, chat: bool) -> str | None:
     template = getattr(tokenizer, "chat_template", None)
     if not chat or not template:
         return None
-    return hash_text(template if isinstance(template, str) else repr(sorted(template.items())))
+    return hash_text(template if isinstance(template, str) else canonical_json(template))
 
 
 def encode_prompts(examples: Examples, how: Preparation) -> Encoded:
@@ -131,7 +130,7 @@ def _as_chat(example: str, prompt: str, answer: str, tokenizer: Any) -> Written:
     try:
         before: str = tokenizer.apply_chat_template(asked, tokenize=False, add_generation_prompt=True)
         text: str = tokenizer.apply_chat_template(both, tokenize=False)
-    except (TemplateError, ValueError, TypeError) as error:
+    except Exception as error:  # a template can raise whatever it calls
         raise InputError(
             f"example {example!r} cannot be written with the tokenizer's chat template: {error}",
             hint="leave the template out with --no-chat-template",

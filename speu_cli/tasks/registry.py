@@ -48,8 +48,13 @@ def find_task(config: PretrainedConfig, name: str | None = None) -> Task:
     """
     if config.problem_type == "multi_label_classification":
         raise ArtifactError(f"the model is for multi-label classification, supported are {', '.join(TASKS)}")
-    of_sequences = Regression.name if config.num_labels == 1 else Classification.name
     head = head_of(config)
+    if head is MODELLING and getattr(config, "is_decoder", True) is False:
+        raise ArtifactError(
+            f"the model is a {config.model_type} encoder, which sees the tokens that it is to predict",
+            hint="a decoder of this family has is_decoder in its config.json",
+        )
+    of_sequences = Regression.name if config.num_labels == 1 else Classification.name
     others = (one for one, kind in HEADS.items() if kind is head and head is not SEQUENCE)
     fitting = next(others, of_sequences)
     if name is None:

@@ -16,7 +16,7 @@ _GRAMMAR = re.compile(
     r"\s*(?P<bound>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*",
     re.ASCII,
 )
-_FRACTIONS = ("membership.", "exact.", "best_f1.", "best_exact.", "token_accuracy.")
+_FRACTIONS = ("membership.", "exact.", "best_f1.", "best_exact.", "token_accuracy.", "rouge_l.")
 _SCORES = ("_accuracy", "_f1", "_probability")
 _HINT = (
     "write METRIC OP NUMBER, OP one of >= <= > <, as in 'testing_accuracy>=0.84' or 'gap.average<=2'; "

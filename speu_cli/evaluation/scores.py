@@ -112,11 +112,12 @@ SCORES = {
     "threshold_f1": _of_spans("span_f1", 1),
     "threshold_exact": _of_spans("span_exact", 1),
     "probability": Score(frozenset({"probability"}), partial(average, name="probability")),
+    "rouge_l": Score(frozenset({"rouge_l"}), partial(average, name="rouge_l")),
     "token_accuracy": Score(frozenset({"token_accuracy"}), partial(average, name="token_accuracy")),
 }
 # What is told beside a task's own score.
 FURTHER = {
     "spearman": ("pearson",),
     "f1": ("exact", "best_f1", "best_exact", "threshold_f1", "threshold_exact"),
-    "probability": ("token_accuracy",),
+    "probability": ("token_accuracy", "rouge_l"),
 }

@@ -4,6 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from transformers import PretrainedConfig, PreTrainedTokenizerBase
 
@@ -18,6 +20,7 @@ from speu_cli.stages.runtime import Runtime
 from speu_cli.structures.layout import Layout, find_family, find_layout
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoding import Encoded, encode
+from speu_cli.tasks.generation import generate, recalls
 from speu_cli.tasks.image_classification import tokens_of
 from speu_cli.tasks.outcomes import Outcomes, outcomes
 from speu_cli.tasks.preparation import default_stride
@@ -83,6 +86,32 @@ class Session:
             self.doc_stride,
             self.template is not None,
         )
+
+    def recalls(self, encoded: Encoded, most_tokens: int) -> npt.NDArray[np.float64]:
+        """ROUGE-L recall of what the model answers to prompts, in at most so many tokens; float64 ``[n]``.
+
+        Args:
+            encoded: The prompts with their answers.
+            most_tokens: Of an answer.
+
+        Returns:
+            0 … 1 for each.
+
+        Raises:
+            InputError: The task has no prompts.
+        """
+        tokenizer = self.checkpoint.tokenizer
+        if self.task.name != CAUSAL_LM or not isinstance(tokenizer, PreTrainedTokenizerBase):
+            raise InputError(f"--generate is for {CAUSAL_LM}, but the task is {self.task.name}")
+        answers = generate(
+            self.checkpoint.model,
+            tokenizer,
+            encoded,
+            most_tokens,
+            batch_tokens=self.runtime.batch_tokens,
+            progress=self.runtime.progress,
+        )
+        return recalls(answers, encoded)
 
     def outcomes(self, encoded: Encoded, description: str) -> Outcomes:
         """One forward pass over examples."""

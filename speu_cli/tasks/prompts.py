@@ -48,7 +48,8 @@ def encode_prompts(examples: Examples, how: Preparation) -> Encoded:
         how: The tokenizer and its settings.
 
     Returns:
-        The encoded examples, each token's label in the row: itself, or -100 in the prompt.
+        The encoded examples, each token's label in the row: itself, or -100 in the prompt; references are the
+        answers, None for a plain text.
     """
     rows: list[Row] = []
     cut: list[str] = []
@@ -79,6 +80,7 @@ def encode_prompts(examples: Examples, how: Preparation) -> Encoded:
         padding | ({LABELS: IGNORED} if rows else {}),
         examples.ids,
         torch.from_numpy(examples.row_hashes()),
+        references=[example.label for example in examples],
     )
 
 

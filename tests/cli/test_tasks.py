@@ -38,6 +38,7 @@ class Subject:
         epochs: How long to train.
         scores: Names of scores that have to be told.
         options: For commands that read data.
+        of_eval: For ``speu eval``.
     """
 
     task: str
@@ -47,6 +48,7 @@ class Subject:
     epochs: int
     scores: tuple[str, ...]
     options: tuple[str, ...] = ()
+    of_eval: tuple[str, ...] = ()
 
 
 def save_chatty(folder: Path) -> None:
@@ -77,7 +79,8 @@ SUBJECTS = (
         lambda folder, count, seed: write_prompts(folder / f"{seed}.jsonl", count, seed=seed),
         [f"p-0-{number}" for number in range(FORGET)],
         12,
-        ("probability", "token_accuracy"),
+        ("probability", "token_accuracy", "rouge_l"),
+        of_eval=("--generate", "8"),
     ),
     Subject(
         "image-classification",
@@ -149,7 +152,7 @@ def test_a_request_with_a_mask(home: Home, tmp_path: Path, monkeypatch: pytest.M
     done = run(monkeypatch, told, "unlearn", model, *inputs, *step, "-o", str(tmp_path / "new"))
     assert done["forget_examples"] == FORGET
     assert done["loss_after"] > done["loss_before"]
-    test = ["--test", home.subject.data(tmp_path, 9, 2), "--original", model]
+    test = ["--test", home.subject.data(tmp_path, 9, 2), "--original", model, *home.subject.of_eval]
     sets = ["--data", home.train, "--forget", home.path("ids.txt"), *test]
     measured = run(monkeypatch, told, "eval", str(tmp_path / "new"), *sets)
     own, *further = home.subject.scores
@@ -199,6 +202,14 @@ def test_another_task_is_refused(home: Home, tmp_path: Path, capsys: pytest.Capt
     arguments = ["fisher", str(base), "--data", home.train, "--task", "classification"]
     assert main([*arguments, "-o", str(tmp_path / "none")]) == 2
     assert f"which is {home.subject.task}" in capsys.readouterr().err
+
+
+def test_answers_are_generated_for_prompts_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(tmp_path / "model", answering())
+    data, ids = write_questions(tmp_path / "q.jsonl", 6), str(write_ids(tmp_path / "ids.txt", ["q-0-0"]))
+    arguments = ["eval", str(tmp_path / "model"), "--data", data, "--test", data, "--forget", ids]
+    assert main([*arguments, "--generate", "4"]) == 2
+    assert "--generate is for causal-lm, but the task is question-answering" in capsys.readouterr().err
 
 
 def test_another_template_or_processor_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,7 @@ from peers.loop import Loop
 from peers.plain import Plain
 from subjects import Choice, Fisher
 
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 Round = dict[str, dict[str, Seconds]]
 

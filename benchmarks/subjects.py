@@ -16,7 +16,7 @@ from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from speu_cli.structures.layout import Layout, find_layout
 from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.registry import find_task
 
 Fisher = dict[str, Tensor]

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from subjects import Fisher, Subject
 
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 class Method(ABC):

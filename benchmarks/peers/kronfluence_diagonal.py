@@ -11,7 +11,7 @@ from subjects import Fisher, Subject
 from torch import Tensor, nn
 
 from peers.base import Method
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 class KronfluenceDiagonal(Method):

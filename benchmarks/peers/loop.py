@@ -6,7 +6,7 @@ import torch
 from subjects import Fisher, Subject
 
 from peers.base import Method
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 class Loop(Method):

@@ -5,7 +5,7 @@ from typing import ClassVar
 from subjects import Subject
 
 from peers.base import Method
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 class Plain(Method):

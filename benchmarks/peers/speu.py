@@ -8,7 +8,7 @@ from subjects import Fisher
 from peers.base import Method
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.wanted import Wanted
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 class Speu(Method):

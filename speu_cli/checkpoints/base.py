@@ -5,18 +5,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from speu_cli.artifacts.digest import hash_tensors
+from speu_cli.checkpoints.heads import ANSWERING, MODELLING, SEQUENCE, HeadKind
 from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.checkpoints.load import (
     Checkpoint,
     check_device,
-    load_tokenizer,
     read_config,
     require_all_taken,
     require_safetensors,
 )
+from speu_cli.checkpoints.processors import load_processor
 from speu_cli.errors import ArtifactError
 
 
@@ -27,10 +28,12 @@ class Head:
     Attributes:
         outputs: How many numbers; one for regression.
         names: Names of the classes in order; None: the base's own, if it has as many, else plain numbers.
+        kind: What for.
     """
 
     outputs: int
     names: Sequence[str] | None = None
+    kind: HeadKind = SEQUENCE
 
 
 @dataclass(frozen=True)
@@ -67,11 +70,11 @@ def load_base(folder: Path, head: Head, *, seed: int, device: str = "cpu") -> Ba
     """
     config = read_config(folder)
     check_device(device)
-    require_safetensors(folder)
+    require_safetensors(folder, head.kind)
     _set_head(config, head)
     torch.manual_seed(seed)
     try:
-        model, report = AutoModelForSequenceClassification.from_pretrained(
+        model, report = head.kind.auto_class.from_pretrained(
             folder,
             config=config,
             dtype=torch.float32,
@@ -88,9 +91,14 @@ def load_base(folder: Path, head: Head, *, seed: int, device: str = "cpu") -> Ba
     if lacking:
         shown, kind = ", ".join(lacking[:3]), config.model_type
         raise ArtifactError(f"{folder} lacks weights for {shown}, expected a whole {kind} encoder")
+    if head.kind is MODELLING and new:
+        raise ArtifactError(
+            f"{folder} lacks weights for {', '.join(new[:3])}, expected a whole language model",
+            hint="a new output layer would have to learn the language from these examples alone",
+        )
     require_all_taken(report["unexpected_keys"], model, folder)
     model = model.requires_grad_(False).eval()
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_processor(folder, config, images=head.kind.reads_images)
     whole = identify(model, tokenizer)
     held = {name: parameter for name, parameter in model.named_parameters() if name not in new}
     checkpoint = Checkpoint(folder, model.to(device), tokenizer, torch.float32, whole)
@@ -98,6 +106,11 @@ def load_base(folder: Path, head: Head, *, seed: int, device: str = "cpu") -> Ba
 
 
 def _set_head(config: PretrainedConfig, head: Head) -> None:
+    if head.kind is MODELLING:
+        return
+    if head.kind is ANSWERING:
+        config.num_labels = head.outputs
+        return
     config.problem_type = "regression" if head.outputs == 1 else "single_label_classification"
     if head.names is None:
         if config.num_labels != head.outputs:

@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
+from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenizerBase
 
 from speu_cli.artifacts.digest import canonical_json, hash_tensors, hash_text
 from speu_cli.errors import ArtifactError
@@ -21,7 +21,7 @@ class ModelIdentity:
         architecture: Class name of the model.
         weights: Over (name, type, shape, bytes) of all parameters in float32, in order of name.
         config: Over the configuration without fields that change on a move.
-        tokenizer: Over the tokenizer's rules and vocabulary.
+        tokenizer: Over the tokenizer's rules and vocabulary, or the image processor's settings.
     """
 
     architecture: str
@@ -49,7 +49,9 @@ class ModelIdentity:
                 )
 
 
-def identify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> ModelIdentity:
+def identify(
+    model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase | BaseImageProcessor
+) -> ModelIdentity:
     """Compute the identity of a loaded model."""
     fields = json.loads(model.config.to_json_string(use_diff=False))
     config = {key: value for key, value in fields.items() if key not in VOLATILE}
@@ -61,7 +63,12 @@ def identify(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> Mode
     )
 
 
-def _hash_tokenizer(tokenizer: PreTrainedTokenizerBase) -> str:
+def _hash_tokenizer(tokenizer: PreTrainedTokenizerBase | BaseImageProcessor) -> str:
+    if isinstance(tokenizer, BaseImageProcessor):
+        settings = json.loads(tokenizer.to_json_string())
+        return hash_text(
+            canonical_json({key: value for key, value in settings.items() if key not in VOLATILE})
+        )
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
         return hash_text(canonical_json([type(tokenizer).__name__, tokenizer.get_vocab()]))

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
-    PretrainedConfig,
-    PreTrainedModel,
-    PreTrainedTokenizerBase,
-)
+from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from speu_cli.checkpoints.heads import SEQUENCE, HeadKind, head_of
 from speu_cli.checkpoints.identity import ModelIdentity, identify
+from speu_cli.checkpoints.processors import Processor, first_line, load_processor
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 
 SPREAD = "auto"
@@ -36,28 +31,29 @@ class BrokenConfigError(ArtifactError):
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A loaded model with its tokenizer.
+    """A loaded model with its tokenizer, or its image processor.
 
     Attributes:
         folder: Where it was read from.
         model: In eval mode, parameters in float32 without gradients.
-        tokenizer: Its tokenizer.
+        tokenizer: Its tokenizer; of a model for images its image processor.
         stored_dtype: Type of the weights in the file, for writing them back as they were.
         identity: Content hashes of weights, configuration and tokenizer.
     """
 
     folder: Path
     model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
+    tokenizer: Processor
     stored_dtype: torch.dtype
     identity: ModelIdentity
 
 
 def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
-    """Load a fine-tuned sequence classification or regression model.
+    """Load a fine-tuned model, with the head that its configuration names; without one, for sequences.
 
     Args:
-        folder: A checkpoint folder with ``config.json``, ``*.safetensors`` and tokenizer files.
+        folder: A checkpoint folder with ``config.json``, ``*.safetensors``, and files of a tokenizer or of an
+            image processor.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` spreads the layers over all GPUs.
         dtype: Type to compute in. Default: float32, whatever the file holds, for squares need it.
 
@@ -68,11 +64,12 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
         ArtifactError: The folder holds no such checkpoint, a pickled one, or one without a trained head.
     """
     config = read_config(folder)
+    head = head_of(config) or SEQUENCE
     check_device(device)
-    require_safetensors(folder)
+    require_safetensors(folder, head)
     try:
         with without_bars():
-            model, report = AutoModelForSequenceClassification.from_pretrained(
+            model, report = head.auto_class.from_pretrained(
                 folder,
                 config=config,
                 dtype="auto",
@@ -83,7 +80,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
                 device_map=SPREAD if device == SPREAD else None,
             )
     except Exception as error:  # from_pretrained raises many types, each meaning "not loadable"
-        raise ArtifactError(f"cannot load the weights in {folder}: {_first_line(error)}") from error
+        raise ArtifactError(f"cannot load the weights in {folder}: {first_line(error)}") from error
     for name, stored_shape, shape in report["mismatched_keys"]:
         raise ArtifactError(
             f"weight '{name}' in {folder} has shape {list(stored_shape)}, its config.json says {list(shape)}"
@@ -91,7 +88,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     if report["missing_keys"]:
         raise ArtifactError(
             f"{folder} lacks weights for {', '.join(sorted(report['missing_keys'])[:3])}, "
-            "expected a model fine-tuned for sequence classification or regression",
+            f"expected a model fine-tuned for {head.name}",
             hint="fine-tune it first, for example with 'speu train'",
         )
     require_all_taken(report["unexpected_keys"], model, folder)
@@ -101,7 +98,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_processor(folder, config, images=head.reads_images)
     identity = identify(model, tokenizer)
     cast(model, dtype)
     placed = model if device == SPREAD else model.to(device)
@@ -161,39 +158,12 @@ def read_config(folder: Path) -> PretrainedConfig:
     return config
 
 
-def load_tokenizer(folder: Path) -> PreTrainedTokenizerBase:
-    """Load a checkpoint folder's tokenizer.
-
-    Args:
-        folder: The checkpoint folder.
-
-    Returns:
-        The tokenizer.
-
-    Raises:
-        ArtifactError: The folder has no loadable tokenizer.
-    """
-    try:
-        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
-            folder, local_files_only=True, trust_remote_code=False
-        )
-    except Exception as error:  # as for the weights
-        raise ArtifactError(f"cannot load the tokenizer in {folder}: {_first_line(error)}") from error
-    # Without a vocabulary the library makes up a tokenizer that knows no word.
-    files = tokenizer.vocab_files_names.values()
-    if files and not any((folder / name).is_file() for name in files):
-        raise ArtifactError(
-            f"{folder} holds no tokenizer, expected one of {', '.join(sorted(files))}",
-            hint="copy the tokenizer's files from the checkpoint that the model was trained from",
-        )
-    return tokenizer
-
-
-def require_safetensors(folder: Path) -> None:
+def require_safetensors(folder: Path, head: HeadKind = SEQUENCE) -> None:
     """Refuse a folder without safetensors weights.
 
     Args:
         folder: The checkpoint folder.
+        head: That the model should have.
 
     Raises:
         ArtifactError: The weights are pickled, or there are none.
@@ -203,7 +173,7 @@ def require_safetensors(folder: Path) -> None:
     pickled = sorted(path.name for pattern in PICKLES for path in folder.glob(pattern))
     if pickled:
         convert = (
-            'python -c "from transformers import AutoModelForSequenceClassification as M; '
+            f'python -c "from transformers import {head.auto_class.__name__} as M; '
             f"M.from_pretrained('{folder}').save_pretrained('{folder}-safetensors')\""
         )
         raise ArtifactError(
@@ -279,7 +249,3 @@ def require_all_taken(left_over: Iterable[str], model: PreTrainedModel, folder: 
             f"config.json in {folder} has no place for {', '.join(of_encoder[:3])}, "
             "expected the one that belongs to the weights"
         )
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -4,18 +4,19 @@ from copy import deepcopy
 from pathlib import Path
 
 import torch
-from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
+from transformers import PretrainedConfig, PreTrainedModel
 
 from speu_cli.artifacts.digest import hash_text
+from speu_cli.checkpoints.heads import SEQUENCE, head_of
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import (
     BrokenConfigError,
     Checkpoint,
     cast,
     check_device,
-    load_tokenizer,
     read_config,
 )
+from speu_cli.checkpoints.processors import load_processor
 
 NOWHERE = "meta"
 # Of a config, what grows with the width of the model: DistilBERT calls its filters ``hidden_dim``.
@@ -44,7 +45,9 @@ def load_outline(folder: Path, *, device: str, dtype: torch.dtype) -> Checkpoint
     except Exception as error:  # many types, each meaning that the numbers do not fit each other
         raise BrokenConfigError(folder, error) from error
     nobody = ModelIdentity(type(model).__name__, *[hash_text("")] * 3)
-    return Checkpoint(folder, model, load_tokenizer(folder), dtype, nobody)
+    head = head_of(config) or SEQUENCE
+    processor = load_processor(folder, config, images=head.reads_images)
+    return Checkpoint(folder, model, processor, dtype, nobody)
 
 
 def build_model(config: PretrainedConfig, *, device: str, dtype: torch.dtype) -> PreTrainedModel:
@@ -60,7 +63,8 @@ def build_model(config: PretrainedConfig, *, device: str, dtype: torch.dtype) ->
     """
     with torch.random.fork_rng(), torch.device(device):
         torch.manual_seed(0)
-        model: PreTrainedModel = AutoModelForSequenceClassification.from_config(config, dtype=torch.float32)
+        head = head_of(config) or SEQUENCE
+        model: PreTrainedModel = head.auto_class.from_config(config, dtype=torch.float32)
     cast(model, dtype)
     model.eval().requires_grad_(False)
     return model
@@ -79,7 +83,8 @@ def reduce_config(config: PretrainedConfig, *, layers: int, narrowing: int = 1) 
     """
     small = deepcopy(config)
     small.num_hidden_layers = min(layers, config.num_hidden_layers)
-    small.vocab_size, small.pad_token_id = min(config.vocab_size, SMALL_VOCABULARY), 0
+    if getattr(config, "vocab_size", None):
+        small.vocab_size, small.pad_token_id = min(config.vocab_size, SMALL_VOCABULARY), 0
     for name in WIDTHS:
         width = getattr(small, name, None)
         if width:

@@ -65,6 +65,15 @@ def evaluate(
             help="At most this many of the remaining examples, drawn with --seed.",
         ),
     ] = None,
+    generate: Annotated[
+        int | None,
+        of_method(
+            "--generate",
+            metavar="N",
+            parser=values.whole(least=1),
+            help="For causal-lm: also let the model answer in at most N tokens, and compare (rouge_l).",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     require: Annotated[
         list[str] | None,
@@ -93,6 +102,7 @@ def evaluate(
             exclude=exclude,
             max_remaining=max_remaining,
             seed=seed,
+            generate=generate,
             require=require or (),
             choice=choice.choice(),
             runtime=run.runtime(progress),

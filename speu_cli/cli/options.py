@@ -42,7 +42,7 @@ DataOption = Annotated[
         "--data",
         metavar="SOURCE",
         help="Training examples: .jsonl, .json, .csv or .tsv (each also .gz), .parquet, a folder saved by "
-        "datasets, or hub:NAME[:CONFIG].",
+        "datasets, or hub:NAME[:CONFIG]; of images a folder too.",
     ),
 ]
 FisherOption = Annotated[
@@ -203,25 +203,48 @@ class DataOptions:
         of_input("--id-column", metavar="NAME", help="Column of the ids; '' takes the row numbers, from 0."),
     ] = None
     text_column: Annotated[
-        str | None, of_input("--text-column", metavar="NAME", help="Column of the text.")
+        str | None,
+        of_input("--text-column", metavar="NAME", help="Column of the text, question, prompt or image."),
     ] = None
     text_pair_column: Annotated[
         str | None,
-        of_input("--text-pair-column", metavar="NAME", help="Column of the second text; '' for none."),
+        of_input(
+            "--text-pair-column", metavar="NAME", help="Column of the second text, context; '' for none."
+        ),
     ] = None
     label_column: Annotated[
-        str | None, of_input("--label-column", metavar="NAME", help="Column of the label or score.")
+        str | None, of_input("--label-column", metavar="NAME", help="Column of the label, score or answers.")
     ] = None
     split: Annotated[
         str | None, of_input("--split", metavar="NAME", help="Split of a datasets folder or a hub data set.")
     ] = None
     task: Annotated[
         str | None,
-        of_input("--task", metavar="NAME", help="classification or regression; without it, the model's own."),
+        of_input(
+            "--task",
+            metavar="NAME",
+            help="classification, regression, question-answering, causal-lm or image-classification; without "
+            "it, the model's own.",
+        ),
     ] = None
     max_length: Annotated[
         int | None,
         of_input("--max-length", metavar="N", parser=values.whole(least=1), help="Longest input in tokens."),
+    ] = None
+
+    doc_stride: Annotated[
+        int | None,
+        of_input(
+            "--doc-stride",
+            metavar="N",
+            parser=values.whole(least=0),
+            show_default="128, at most a quarter of a window",
+            help="Tokens that two windows of one long context share, for question-answering.",
+        ),
+    ] = None
+    no_chat_template: Annotated[
+        bool | None,
+        of_input("--no-chat-template", help="For causal-lm: prompts without the tokenizer's chat template."),
     ] = None
 
     def choice(self) -> DataChoice:
@@ -236,6 +259,8 @@ class DataOptions:
             split=self.split,
             task=self.task,
             max_length=self.max_length,
+            doc_stride=self.doc_stride,
+            chat_template=False if self.no_chat_template else None,
         )
 
 

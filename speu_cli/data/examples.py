@@ -9,10 +9,14 @@ from typing import overload
 
 import numpy as np
 
+from speu_cli.data.answers import Answers
 from speu_cli.data.columns import Columns
+from speu_cli.data.pictures import Picture
 from speu_cli.errors import InputError
 
 SHOWN_IDS = 5
+
+Label = int | float | str | Answers | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +25,18 @@ class Example:
 
     Attributes:
         id: Stable and unique within its set.
-        text: The text, or the first of a pair.
-        text_pair: The second text, where the set has pairs.
-        label: A class number, a class name or a score, as it is in the row.
+        text: The text, or the first of a pair; a question, a prompt; empty for an image.
+        text_pair: The second text, where the set has pairs; the context of a question.
+        label: A class number, a class name or a score, as it is in the row; the answers to a question; what
+            follows a prompt; None for a text that is learnt as it is.
+        image: The image, where the set has images.
     """
 
     id: str
     text: str
     text_pair: str | None
-    label: int | float | str
+    label: Label
+    image: Picture | None = None
 
 
 class Examples(Sequence[Example]):
@@ -39,19 +46,34 @@ class Examples(Sequence[Example]):
         rows: The examples, in order.
         source: Where they come from, without folders: messages and records name it.
         columns: The columns they were read from.
+        some_unanswerable: Whether a question of the whole set, of which these may be a part, has no answer.
+            Default: whether one of these has none.
 
     Attributes:
         source: As given.
         columns: As given.
+        some_unanswerable: As given.
 
     Raises:
         InputError: An id is there twice.
     """
 
-    def __init__(self, rows: Sequence[Example], *, source: str, columns: Columns) -> None:
+    def __init__(
+        self,
+        rows: Sequence[Example],
+        *,
+        source: str,
+        columns: Columns,
+        some_unanswerable: bool | None = None,
+    ) -> None:
         self._rows = tuple(rows)
         self.source = source
         self.columns = columns
+        self.some_unanswerable = (
+            any(isinstance(row.label, Answers) and not row.label.texts for row in self._rows)
+            if some_unanswerable is None
+            else some_unanswerable
+        )
         self._position: dict[str, int] = {}
         for position, row in enumerate(self._rows):
             first = self._position.setdefault(row.id, position)
@@ -124,18 +146,27 @@ class Examples(Sequence[Example]):
 
         Returns:
             int64 [n]: the first 8 bytes (little-endian) of the SHA-256 of the canonical JSON
-            ``[id, text, text_pair, label]``: ASCII with escapes, no blanks.
+            ``[id, text, text_pair, label]``, for an image with the SHA-256 of its file as the fifth: ASCII
+            with escapes, no blanks; answers are ``[texts, starts]``.
         """
         digests = (
-            hashlib.sha256(json.dumps(astuple(row), separators=(",", ":")).encode("ascii")).digest()[:8]
+            hashlib.sha256(json.dumps(_content(row), separators=(",", ":")).encode("ascii")).digest()[:8]
             for row in self._rows
         )
         return np.frombuffer(b"".join(digests), dtype="<i8").astype(np.int64)
 
     def _of(self, rows: Sequence[Example]) -> "Examples":
-        return Examples(rows, source=self.source, columns=self.columns)
+        return Examples(
+            rows, source=self.source, columns=self.columns, some_unanswerable=self.some_unanswerable
+        )
 
     def _where_ids_come_from(self) -> str:
         if self.columns.id is None:
             return f"{self.source} has no id column: its ids are the row numbers, from 0 to {len(self) - 1}"
         return f"the ids of {self.source} come from its column {self.columns.id!r}"
+
+
+def _content(row: Example) -> list[object]:
+    label = astuple(row.label) if isinstance(row.label, Answers) else row.label
+    image = [row.image.sha256] if row.image is not None else []
+    return [row.id, row.text, row.text_pair, label, *image]

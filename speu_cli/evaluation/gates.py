@@ -16,6 +16,8 @@ _GRAMMAR = re.compile(
     r"\s*(?P<bound>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*",
     re.ASCII,
 )
+_FRACTIONS = ("membership.", "exact.", "best_f1.", "best_exact.", "token_accuracy.", "rouge_l.")
+_SCORES = ("_accuracy", "_f1", "_probability")
 _HINT = (
     "write METRIC OP NUMBER, OP one of >= <= > <, as in 'testing_accuracy>=0.84' or 'gap.average<=2'; "
     "accuracies and membership metrics are fractions from 0 to 1"
@@ -110,4 +112,4 @@ def _check(gate: Gate, metrics: Mapping[str, Metric | float]) -> GateResult:
 
 
 def _is_fraction(name: str) -> bool:
-    return name.startswith("membership.") or (name.endswith("_accuracy") and not name.startswith("gap."))
+    return name.startswith(_FRACTIONS) or (name.endswith(_SCORES) and not name.startswith("gap."))

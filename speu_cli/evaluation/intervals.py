@@ -1,6 +1,7 @@
 """95 % intervals for proportions, mean losses, rank correlations and areas under the curve."""
 
 import math
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +13,7 @@ LEVEL = 0.95
 _Z = float(stats.norm.ppf(0.5 + LEVEL / 2))
 # A bound may lie within 1e-8 of 1, where the 2e-12 that the search stops at by default would show.
 _FINEST = 1e-15
+FEWEST = 2  # points that a line can be laid through
 
 Floats = npt.NDArray[np.float64]
 
@@ -70,14 +72,36 @@ def spearman(predictions: Floats, labels: Floats) -> Metric:
     n = len(labels)
     if n == 0 or predictions.min() == predictions.max() or labels.min() == labels.max():
         return not_computed(n)
+    found = float(stats.spearmanr(predictions, labels).statistic)
+    return _correlation(found, n, lambda r: 1 + r * r / 2)
+
+
+def pearson(predictions: Floats, labels: Floats) -> Metric:
+    """Estimate Pearson's correlation, with Fisher's interval on z, whose variance is 1/(n − 3).
+
+    Args:
+        predictions: One number per example [n].
+        labels: One number per example [n].
+
+    Returns:
+        The correlation; NaN when either side is constant, without bounds up to n = 3.
+    """
+    n = len(labels)
+    if n < FEWEST or predictions.min() == predictions.max() or labels.min() == labels.max():
+        return not_computed(n)
+    return _correlation(float(stats.pearsonr(predictions, labels).statistic), n, lambda _: 1.0)
+
+
+def _correlation(value: float, n: int, spread: Callable[[float], float]) -> Metric:
+    """Put an interval round a correlation, on Fisher's z, whose variance is spread(r)/(n − 3)."""
     # Rounding may carry a perfect correlation past 1, where Fisher's z is undefined.
-    r = min(1.0, max(-1.0, float(stats.spearmanr(predictions, labels).statistic)))
+    r = min(1.0, max(-1.0, value))
     freedom = n - 3
     if freedom <= 0 or math.isnan(r):
         return Metric(r, math.nan, math.nan, n)
     if abs(r) == 1:
         return Metric(r, r, r, n)
-    z, half = math.atanh(r), _Z * math.sqrt((1 + r * r / 2) / freedom)
+    z, half = math.atanh(r), _Z * math.sqrt(spread(r) / freedom)
     return Metric(r, math.tanh(z - half), math.tanh(z + half), n)
 
 

@@ -9,39 +9,12 @@ import numpy as np
 from speu_cli.evaluation import intervals
 from speu_cli.evaluation.membership import membership
 from speu_cli.evaluation.metric import Metric, not_computed
+from speu_cli.evaluation.scores import FURTHER, SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Mapping
 
     from speu_cli.tasks.outcomes import Outcomes
-
-
-def accuracy(outcomes: Outcomes) -> Metric:
-    """Measure the fraction of right predictions.
-
-    Args:
-        outcomes: Of one set of examples.
-
-    Returns:
-        The accuracy, with Wilson's interval.
-    """
-    right = int(np.count_nonzero(outcomes.predictions == outcomes.labels))
-    return intervals.proportion(right, len(outcomes.labels))
-
-
-def spearman(outcomes: Outcomes) -> Metric:
-    """Measure the rank correlation of predictions and labels.
-
-    Args:
-        outcomes: Of one set of examples.
-
-    Returns:
-        Spearman's correlation, with the interval of Bonett and Wright.
-    """
-    return intervals.spearman(outcomes.predictions, outcomes.labels)
-
-
-SCORES: dict[str, Callable[[Outcomes], Metric]] = {"accuracy": accuracy, "spearman": spearman}
 
 
 def measure(
@@ -58,18 +31,21 @@ def measure(
 
     Returns:
         By name, in reading order: `unlearning_<score>`, `remaining_<score>` and `testing_<score>` (the
-        score on D_f, D_r and the test set; all three higher for a model that knows more), `loss.forget`,
-        `loss.remaining`, `loss.test`, and those of `membership`.
+        score on D_f, D_r and the test set; all three higher for a model that knows more), `<score>.forget`,
+        `<score>.remaining` and `<score>.test` of each further score of the task that the outcomes allow,
+        `loss.forget`, `loss.remaining`, `loss.test`, and those of `membership`.
 
     Raises:
         ValueError: If there is no score of that name.
     """
     if score_name not in SCORES:
         raise ValueError(f"score {score_name!r}, expected one of: {', '.join(SCORES)}")
+    sets = {"forget": forget, "remaining": remaining, "test": test}
     return {
         f"unlearning_{score_name}": _score(forget, score_name),
         f"remaining_{score_name}": _score(remaining, score_name),
         f"testing_{score_name}": _score(test, score_name),
+        **_further(sets, score_name),
         "loss.forget": intervals.mean(forget.losses),
         "loss.remaining": intervals.mean(remaining.losses),
         "loss.test": intervals.mean(test.losses),
@@ -77,8 +53,19 @@ def measure(
     }
 
 
+def _further(sets: Mapping[str, Outcomes], score_name: str) -> dict[str, Metric]:
+    known = [
+        name
+        for name in FURTHER.get(score_name, ())
+        if any(SCORES[name].made_of <= outcomes.answers.keys() for outcomes in sets.values())
+    ]
+    return {f"{name}.{place}": _score(outcomes, name) for name in known for place, outcomes in sets.items()}
+
+
 def _score(outcomes: Outcomes, score_name: str) -> Metric:
+    score, answers = SCORES[score_name], outcomes.answers
     # The largest of NaN logits is still some class: a score of a broken model would look like a score.
-    if not all(np.isfinite(x).all() for x in (outcomes.losses, outcomes.predictions, outcomes.labels)):
-        return not_computed(len(outcomes.labels))
-    return SCORES[score_name](outcomes)
+    finite = all(np.isfinite(x).all() for x in (outcomes.losses, *answers.values()))
+    if not finite or not score.made_of <= answers.keys():
+        return not_computed(len(outcomes))
+    return score.of(answers)

@@ -11,7 +11,7 @@ from transformers import PreTrainedModel
 
 from speu_cli.errors import ArtifactError
 from speu_cli.progress import Progress, Silent
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 @torch.inference_mode()
@@ -38,7 +38,7 @@ def input_norms(
     Raises:
         ArtifactError: A module is not given one row for each token.
     """
-    sums, all_lengths = _SquareSums(), encoded.lengths
+    sums = _SquareSums()
     batches = encoded.batches(batch_tokens)
     steps: Iterable[list[int]] = (progress or Silent()).track(
         batches, total=sum(batch.tokens for batch in batches), description="input norms"
@@ -50,8 +50,7 @@ def input_norms(
             )
         for indices in steps:
             inputs, _ = encoded.collate(indices)
-            lengths = torch.tensor([all_lengths[i] for i in indices])
-            sums.real = torch.arange(int(lengths.max())) < lengths[:, None]
+            sums.real = encoded.real(indices)
             model(**{name: value.to(model.device) for name, value in inputs.items()})
     for path in paths:
         if path not in sums.by_path:
@@ -63,7 +62,7 @@ class _SquareSums:
     """Sums of squares by module.
 
     Attributes:
-        real: Which positions of the batch are not padding, bool ``[n, t]``.
+        real: Which positions of the batch are not padding, bool ``[rows, t]``.
         by_path: Σ X_j² of each module, float64 ``[inputs]``.
     """
 

@@ -18,7 +18,7 @@ from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.statistics.wanted import SAMPLE, Part, Wanted
 from speu_cli.structures.mask import Mask
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 MASK_NAME = "speu-mask.safetensors"
 

@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +21,7 @@ from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session, recorded_settings
+from speu_cli.tasks.outcomes import Outcomes
 from speu_cli.tasks.settings import EncodingSettings
 
 
@@ -69,6 +70,7 @@ def evaluate(
     exclude: str | None = None,
     max_remaining: int | None = None,
     seed: int = 0,
+    generate: int | None = None,
     require: Sequence[str] = (),
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -85,6 +87,8 @@ def evaluate(
         exclude: Id list of rows that were not in the training set.
         max_remaining: Measure on a random sample of D_r of this size.
         seed: Of the sample and of the membership attack.
+        generate: For language models: also compare what they answer, in at most so many tokens, with the
+            right answers.
         require: Conditions such as ``testing_accuracy>=0.84``.
         choice: Columns, split, task and length; must agree with what the models record.
         runtime: Device, batch size, progress.
@@ -101,14 +105,14 @@ def evaluate(
     # One model at a time is in memory; the first one says how the sets are read.
     first = open_session(model, choice or DataChoice(), runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
-    measured = {"model": _measure(first, sets, "model", seed)}
+    measured = {"model": _measure(first, sets, "model", seed, generate)}
     del first
     for name, folder in given.items():
         if name not in measured:
             session = open_session(
                 folder, choice or DataChoice(), runtime, recorded=recorded, source=str(folder)
             )
-            measured[name] = _measure(session, sets, name, seed)
+            measured[name] = _measure(session, sets, name, seed, generate)
     distances = gaps(measured["model"], measured["reference"]) if "reference" in measured else None
     return EvaluateResult(
         model=measured["model"],
@@ -169,11 +173,18 @@ def _read_sets(
     return _Sets(forgotten, sampled, session.read_like(training, test))
 
 
-def _measure(session: Session, sets: _Sets, name: str, seed: int) -> dict[str, Metric]:
-    forget, remaining, test = (
-        session.outcomes(session.encode(examples), f"{name}: {part} set")
-        for part, examples in (("forget", sets.forget), ("remaining", sets.remaining), ("test", sets.test))
-    )
+def _measure(
+    session: Session, sets: _Sets, name: str, seed: int, most_tokens: int | None
+) -> dict[str, Metric]:
+    def outcomes(part: str, examples: Examples) -> Outcomes:
+        encoded = session.encode(examples)
+        found = session.outcomes(encoded, f"{name}: {part} set")
+        if most_tokens is None:
+            return found
+        return replace(found, answers={**found.answers, "rouge_l": session.recalls(encoded, most_tokens)})
+
+    sorts = (("forget", sets.forget), ("remaining", sets.remaining), ("test", sets.test))
+    forget, remaining, test = (outcomes(part, examples) for part, examples in sorts)
     return measure(forget, remaining, test, score_name=session.task.score_name, seed=seed)
 
 

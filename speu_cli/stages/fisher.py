@@ -30,7 +30,7 @@ from speu_cli.statistics.files import StatisticsFile, write_statistics
 from speu_cli.statistics.joining import joined
 from speu_cli.statistics.kept import KeptPass, refuse_leftover
 from speu_cli.statistics.parallel import EndedElsewhereError, Group
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 CHECKPOINT_EVERY = 180.0
 

@@ -30,7 +30,7 @@ from speu_cli.statistics.joining import joined
 from speu_cli.statistics.wanted import Wanted, wanted_parameters, wanted_slices
 from speu_cli.structures.layout import KINDS, Kind, Layout
 from speu_cli.structures.mask import Mask
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 GIGABYTE = 1e9
 
@@ -139,7 +139,7 @@ def plan(
         timed = calibrate(
             session.checkpoint.model.config,
             partial(_like, collection, _shares(settled, session.layout)),
-            portion.encoded.lengths,
+            portion.encoded.row_lengths,
             batch_tokens=runtime.batch_tokens,
             device=device,
             dtype=session.checkpoint.model.dtype,
@@ -162,7 +162,7 @@ def plan(
     memory, seconds = of_process.memory, of_process.operations / timed.rate
     planned = FisherPlan(
         examples=len(training),
-        used=whole.batches.examples,
+        used=len(portion.encoded),
         tokens=whole.batches.tokens,
         shard=str(part) if part else None,
         processes=group.size,
@@ -201,7 +201,7 @@ def _outline(session: Session, settled: Choice, encoded: Encoded) -> Outline:
         session.checkpoint.model,
         session.layout,
         settled.wanted,
-        Batches.of(encoded.lengths, session.runtime.batch_tokens),
+        Batches.of(encoded.row_lengths, session.runtime.batch_tokens),
         sampled=int(torch.isin(encoded.keys, settled.wanted.sampled).sum()),
     )
 

@@ -9,7 +9,7 @@ from speu_cli.data.examples import Examples
 from speu_cli.data.shards import Shard, positions
 from speu_cli.errors import InputError
 from speu_cli.stages.session import Session
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from speu_cli.statistics.collector import collect
 from speu_cli.statistics.files import StatisticsFile, check_statistics, read_statistics
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.wanted import Part, Wanted
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.outcomes import Outcomes
 from speu_cli.unlearning.forget_examples import ForgetExamples, enter_step
 

@@ -2,7 +2,7 @@
 
 from speu_cli.errors import InputError
 from speu_cli.stages.session import Session
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.rate import Rate, check_step, find_rate
 from speu_cli.unlearning.second_order import Direction
 from speu_cli.unlearning.settings import StepSettings

@@ -32,7 +32,7 @@ from speu_cli.stages.training_plan import (
 )
 from speu_cli.stages.training_sets import RequestSets, check_reference_output, open_sets, settle_reference
 from speu_cli.statistics.files import StatisticsFile
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.learning import Course, Sets, learn
 from speu_cli.unlearning.objectives.registry import ObjectiveChoice, TrainingMethod, make_objective
 from speu_cli.unlearning.other_answers import read_answers

@@ -13,7 +13,7 @@ from speu_cli.data.examples import Examples
 from speu_cli.data.ids import forget_and_remaining, read_ids
 from speu_cli.errors import InputError
 from speu_cli.stages.session import Session
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.objectives.base import Objective, Set
 from speu_cli.unlearning.other_answers import OtherAnswers
 from speu_cli.unlearning.reference import (
@@ -89,6 +89,11 @@ def open_sets(
     forgotten, remaining = forget_and_remaining(training, read_ids(forget), forget)
     if not with_answers:
         return RequestSets(forgotten, remaining, None, None)
+    if any(one.label is None for one in forgotten):
+        raise InputError(
+            f"DPO puts another answer after a prompt, and {training.source} holds texts without prompts",
+            hint="take --method npo, which needs no other answer",
+        )
     answers = answers or OtherAnswers()
     return RequestSets(forgotten, remaining, answers.given_to(forgotten), answers.digest)
 

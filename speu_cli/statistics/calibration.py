@@ -15,7 +15,6 @@ from speu_cli.statistics.collector import Pass
 from speu_cli.statistics.cost import Batches, Outline
 from speu_cli.statistics.wanted import Wanted
 from speu_cli.structures.layout import Layout, find_layout
-from speu_cli.tasks.encoding import Encoded
 from speu_cli.tasks.registry import find_task
 
 Choose = Callable[[PreTrainedModel, Layout], Wanted]
@@ -83,8 +82,9 @@ def calibrate(
     model = build_model(small, device=device, dtype=dtype)
     layout = find_layout(model)
     wanted = choose(model, layout)
-    encoded = _random_examples([length for batch in batches for length in batch], small.vocab_size)
-    run = Pass(model, layout, find_task(small), encoded, wanted, batch_tokens, Silent())
+    task = find_task(small)
+    encoded = task.made_up([length for batch in batches for length in batch], small)
+    run = Pass(model, layout, task, encoded, wanted, batch_tokens, Silent())
     tokens, seconds, operations = 0, 0.0, 0.0
     with run.attached():
         most = _warm_up(run, len(batches[0]), device)
@@ -139,26 +139,6 @@ def _small_enough(
         if (fits and quick) or narrowing >= config.num_attention_heads:
             return small, narrowing
         narrowing *= 2
-
-
-def _random_examples(lengths: Sequence[int], vocabulary: int) -> Encoded:
-    """Random tokens of these lengths, none of them padding."""
-    draw = torch.Generator().manual_seed(0)
-    rows = [
-        {
-            "input_ids": torch.randint(1, vocabulary, (length,), generator=draw).tolist(),
-            "attention_mask": [1] * length,
-        }
-        for length in lengths
-    ]
-    numbers = torch.arange(len(rows))
-    return Encoded(
-        rows,
-        labels=torch.zeros(len(rows), dtype=torch.int64),
-        padding={"input_ids": 0, "attention_mask": 0},
-        ids=[str(number) for number in range(len(rows))],
-        keys=numbers,
-    )
 
 
 def _starts(batches: Sequence[Sequence[int]]) -> Iterator[int]:

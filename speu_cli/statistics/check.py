@@ -64,7 +64,7 @@ def check_rules(model: PreTrainedModel, task: Task, listener: Listener, step: St
     """
     factors: dict[str, Factor] = {}
     heard = Heard(factors.__setitem__, lambda *_: None)
-    with torch.enable_grad(), listener.hearing(step.spans, step.positions, heard):
+    with torch.enable_grad(), listener.hearing(step.spans, step.positions, heard, windows=step.windows):
         losses = step.losses(model, task)
         if losses.requires_grad:
             losses.sum().backward()

@@ -22,7 +22,7 @@ from speu_cli.statistics.trial import FIRST, find_batch_tokens
 from speu_cli.statistics.wanted import Wanted, wanted_parameters
 from speu_cli.structures.layout import Layout, UnitGroup
 from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 SHOWN = 5
 CHECKED_EXAMPLES = 2
@@ -241,7 +241,10 @@ class Pass:
                 done.add(group.key)
 
         heard = Heard(add_parameter, add_mask_gradients)
-        with torch.enable_grad(), self._listener.hearing(step.spans, step.positions, heard):
+        with (
+            torch.enable_grad(),
+            self._listener.hearing(step.spans, step.positions, heard, windows=step.windows),
+        ):
             losses = step.losses(self._model, self._task)
             self._whole = False
             if losses.requires_grad:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
+from speu_cli.checkpoints.heads import MODELLING, head_of
 from speu_cli.data.batches import Schedule
 from speu_cli.statistics.running import PENDING_ROWS, RunningSums
 from speu_cli.statistics.sums import SUMS, Statistics
@@ -201,7 +202,7 @@ class Outline:
 
     @property
     def operations(self) -> float:
-        """Floating-point operations of the pass; those outside of the layers are too few to count."""
+        """Floating-point operations of the pass; outside of the layers, those of a vocabulary alone count."""
         batches, entries = self.batches, {name: one.numel() for name, one in self.statistics.fisher.items()}
         found = 0.0
         for layer in self.layers:
@@ -213,8 +214,25 @@ class Outline:
             for name in layer.weights:
                 positions = batches.examples if self._at_one_position(layer, name) else batches.tokens
                 found += entries.get(name, 0) * (PRODUCT * positions + SQUARE * batches.examples)
+        found += (FORWARD + BACKWARD) * sum(self._vocabulary.values()) * batches.padded
+        for name in self._vocabulary:
+            found += entries.get(name, 0) * (PRODUCT * batches.tokens + SQUARE * batches.examples)
         of_mask = sum(matrix.numel() for matrix in self.statistics.mask_fisher.values())
         return found + PRODUCT * of_mask * batches.examples
+
+    @cached_property
+    def _vocabulary(self) -> dict[str, int]:
+        """Name and entries of the matrix that predicts tokens at every position; empty without one."""
+        output = self.model.get_output_embeddings() if head_of(self.model.config) is MODELLING else None
+        if output is None:
+            return {}
+        names = {id(parameter): name for name, parameter in self.model.named_parameters()}
+        return {names[id(output.weight)]: output.weight.numel()}
+
+    @property
+    def _outputs(self) -> int:
+        """Tokens that are predicted from."""
+        return sum(len(self.model.get_parameter(name)) for name in self._vocabulary)
 
     @cached_property
     def _first(self) -> int:
@@ -244,6 +262,9 @@ class Outline:
 
     def _at_one_position(self, layer: Layer, name: str) -> bool:
         """Whether δ is zero but where the model's head reads: in the last layer, keys and values aside."""
+        head = head_of(self.model.config)
+        if head is not None and head.reads_all:
+            return False
         from_all = find_family(self.model.config).heads.inputs[1:]
         return layer is self.layers[-1] and not any(f".{path}." in name for path in from_all)
 
@@ -256,7 +277,8 @@ class Outline:
             (layer.kept_features(self.wanted) + self.batches.longest) * width + 2 * layer.hidden * of_norm
             for layer in self.layers[self._first :]
         )
-        return of_token * tokens
+        # Of a vocabulary its logarithms of probabilities, in float32.
+        return (of_token + self._outputs * SINGLE) * tokens
 
     def _workspace(self) -> int:
         width, batches = self.model.dtype.itemsize, self.batches
@@ -266,6 +288,8 @@ class Outline:
             + (layer.filters.count + layer.hidden) * SINGLE
             for layer in self.layers
         )
+        # Of a vocabulary the logits, those that are learnt, and the gradients of both.
+        of_token = max(of_token, self._outputs * 2 * (width + SINGLE))
         waiting = sum(
             (PENDING_ROWS + batches.most_examples) * len(matrix) * SINGLE
             for matrix in self.statistics.mask_fisher.values()

@@ -60,6 +60,7 @@ class Listener:
         self._of_units: dict[str, list[Tensor]] = {}
         self._spans = torch.zeros(0, 2, dtype=torch.int64)
         self._positions = 0
+        self._inputs = 0
         self._heard: Heard | None = None
 
     def leave_to_autograd(self, model: nn.Module, names: set[str]) -> None:
@@ -82,18 +83,20 @@ class Listener:
             yield
 
     @contextmanager
-    def hearing(self, spans: Tensor, positions: int, heard: Heard) -> Iterator[None]:
+    def hearing(self, spans: Tensor, positions: int, heard: Heard, *, windows: int = 1) -> Iterator[None]:
         """Listen to one forward and backward pass.
 
         Args:
             spans: First row and number of rows of each example in ``[n·t, …]``, int64 ``[n, 2]``.
-            positions: t, padding included.
+            positions: t, padding included, over all windows of an example.
             heard: Is given each parameter's and each group's gradients once, when the last use is known.
+            windows: Rows of an example in the model's inputs.
 
         Yields:
             Nothing.
         """
         self._spans, self._positions, self._heard = spans, positions, heard
+        self._inputs = len(spans) * windows
         self._pending.clear()
         self._uses.clear()
         self._of_units.clear()
@@ -159,7 +162,7 @@ class Listener:
         return spread
 
     def _spread(self, path: str, output: Tensor) -> Tensor:
-        """An output that all examples share, as position embeddings are, once for each of them.
+        """An output that all examples share, as position embeddings are, once for each row of theirs.
 
         Returns:
             The output with the examples first.
@@ -168,8 +171,8 @@ class Listener:
             ArtifactError: The output's first dimension is not the examples'.
         """
         n = len(self._spans)
-        if len(output) == 1 and n > 1:
-            return output.expand(n, *output.shape[1:])
+        if len(output) == 1 and self._inputs > 1:
+            return output.expand(self._inputs, *output.shape[1:])
         if output.shape[:-1].numel() % n:
             raise ArtifactError(
                 f"module '{path}' gives an output of shape {list(output.shape)} for {n} examples, expected "

@@ -127,7 +127,7 @@ def _facts(shard: ShardFile) -> Iterator[tuple[str, object]]:
     rows = hash_tensors({"rows": torch.from_numpy(head.rows)})
     yield from _flat("model", asdict(head.model))
     yield "data", f"{len(head.rows)} rows with sha256 {rows[:SHOWN_DIGITS]}"
-    yield from _flat("encoding", head.settings.to_record())
+    yield from _flat("encoding", asdict(head.settings))
     yield from _flat("collected", asdict(head.collected))
     yield "list of selected units", hash_tensors(head.selected or {})
     yield "seed", head.seed

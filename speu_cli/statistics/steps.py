@@ -8,8 +8,8 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from speu_cli.errors import ArtifactError
-from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.encoded import Encoded
 
 SHOWN = 3
 
@@ -19,16 +19,19 @@ class Step:
     """A batch on the model's device.
 
     Attributes:
-        inputs: Of the model, each ``[n, t]``.
-        labels: ``[n]``.
-        lengths: Tokens of each example, int64 ``[n]``, on the CPU.
+        inputs: Of the model, each ``[n·w, t]``, w rows an example.
+        labels: ``[n, …]``.
+        spans: First of an example's positions in ``[n·w·t, …]``, and how many there are up to its last token:
+            int64 ``[n, 2]``, on the CPU. Padding within has no gradient.
+        positions: w·t of each example, padding included.
         ids: Of the examples.
         keys: Of the examples, int64 ``[n]``, on the CPU.
     """
 
     inputs: dict[str, Tensor]
     labels: Tensor
-    lengths: Tensor
+    spans: Tensor
+    positions: int
     ids: list[str]
     keys: Tensor
 
@@ -36,29 +39,32 @@ class Step:
     def of(cls, encoded: Encoded, indices: Sequence[int], device: torch.device) -> "Step":
         """The examples at these positions, padded on the right."""
         inputs, labels = encoded.collate(indices)
+        spans, positions = encoded.spans(indices)
         return cls(
             {name: value.to(device) for name, value in inputs.items()},
             labels.to(device),
-            torch.tensor([len(encoded.rows[i]["input_ids"]) for i in indices]),
+            spans,
+            positions,
             [encoded.ids[i] for i in indices],
             encoded.keys[list(indices)],
         )
 
     @property
-    def positions(self) -> int:
-        """t, padding included."""
-        return self.inputs["input_ids"].shape[1]
-
-    @property
-    def spans(self) -> Tensor:
-        """First row of each example in ``[n·t, …]``, and its number of tokens: int64 ``[n, 2]``."""
-        return torch.stack([torch.arange(len(self.ids)) * self.positions, self.lengths], 1)
+    def windows(self) -> int:
+        """w: rows of an example in the model's inputs."""
+        return len(next(iter(self.inputs.values()))) // len(self.ids)
 
     def example(self, k: int) -> "Step":
         """One example of it, padded as it is."""
-        one = slice(k, k + 1)
-        inputs = {name: value[one] for name, value in self.inputs.items()}
-        return Step(inputs, self.labels[one], self.lengths[one], self.ids[one], self.keys[one])
+        one, rows = slice(k, k + 1), slice(k * self.windows, (k + 1) * self.windows)
+        return Step(
+            {name: value[rows] for name, value in self.inputs.items()},
+            self.labels[one],
+            torch.tensor([[0, int(self.spans[k, 1])]]),
+            self.positions,
+            self.ids[one],
+            self.keys[one],
+        )
 
     def losses(self, model: PreTrainedModel, task: Task) -> Tensor:
         """ℓ of each example, ``[n]``.
@@ -73,7 +79,7 @@ class Step:
         Raises:
             ArtifactError: One is not finite.
         """
-        logits = model(**self.inputs).logits
+        logits = logits_of(model, self.inputs)
         losses = task.losses(logits, self.labels.to(logits.device))
         if not losses.isfinite().all():
             odd = [self.ids[k] for k in (~losses.isfinite()).nonzero()[:, 0].tolist()]

@@ -1,16 +1,21 @@
 """What a task is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
+import torch
 from torch import Tensor
-from transformers import PretrainedConfig
+from transformers import PretrainedConfig, PreTrainedModel
 
-from speu_cli.data.examples import Example
+from speu_cli.data.examples import Examples
+from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.preparation import Preparation
+
+Answered = dict[str, Tensor]
 
 
 class Task(Protocol):
-    """Turns labels and logits into losses, predictions and scores, one number an example.
+    """Turns examples into inputs, and logits into losses, answers and confidences, one number an example.
 
     The loss is computed here from the logits, never by the model: a model's own loss is a mean over
     the batch and hides the per-example values that the Fisher information needs.
@@ -20,22 +25,46 @@ class Task(Protocol):
     score_name: str
     generative: bool  # the label is a text that the model writes, so that it can be taught another answer
 
-    def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
-        """Labels as the loss takes them, ``[n]``; raises ``InputError`` for one outside the model's."""
+    def encode(self, examples: Examples, how: Preparation) -> Encoded:
+        """Encode examples; raises ``InputError`` for what the model cannot learn."""
+        ...
+
+    def made_up(self, lengths: Sequence[int], config: PretrainedConfig) -> Encoded:
+        """Random inputs of these lengths in tokens, with some label: to time a pass on."""
         ...
 
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """ℓ(θ; x) of each example, ``[n]``, from logits ``[n, outputs]``."""
+        """ℓ(θ; x) of each example, ``[n]``, from what :func:`logits_of` gives and labels ``[n, …]``."""
         ...
 
     def sizes(self, labels: Tensor) -> Tensor:
-        """How many terms each example's ℓ is the mean of, ``[n]``: −ℓ·size is its log-likelihood."""
+        """How many terms ℓ is the mean of, ``[n]``: −ℓ · size is the example's log-likelihood."""
         ...
 
-    def predictions(self, logits: Tensor) -> Tensor:
-        """What the model answers, ``[n]``."""
+    def answers(self, logits: Tensor, labels: Tensor, references: Sequence[object]) -> Answered:
+        """What the scores are made of, by name, each ``[n]``."""
         ...
 
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How sure the model is of the true answer, ``[n]``; higher for training members."""
         ...
+
+
+def logits_of(model: PreTrainedModel, inputs: Mapping[str, Tensor]) -> Tensor:
+    """Run a model.
+
+    Args:
+        model: The model.
+        inputs: Of one batch.
+
+    Returns:
+        Its logits ``[rows, …]``; of a start and an end ``[rows, tokens, 2]``, −∞ at padding, so that no
+        probability depends on how much of it there is.
+    """
+    outputs = model(**inputs)
+    if "start_logits" not in outputs:
+        logits: Tensor = outputs.logits
+        return logits
+    both = torch.stack([outputs.start_logits, outputs.end_logits], -1)
+    absent = inputs["attention_mask"].to(both.device).eq(0)
+    return both.masked_fill(absent[..., None], -torch.inf)

@@ -38,7 +38,7 @@ def find_label_space(
 
     Args:
         examples: All of the data, so that a model trained on a part of it has the same outputs.
-        task: Name of the task. Default: what the labels look like.
+        task: Name of a task whose labels are classes or scores. Default: what the labels look like.
         num_labels: How many outputs. Default: as many as there are classes; 1 for regression.
 
     Returns:
@@ -49,16 +49,16 @@ def find_label_space(
     """
     labels = {example.label for example in examples}
     names = sorted(label for label in labels if isinstance(label, str))
-    numbers = sorted(label for label in labels if not isinstance(label, str))
+    numbers = sorted(label for label in labels if isinstance(label, int | float))
     if names and numbers:
         raise InputError(f"labels are both names and numbers, for example {names[0]!r} and {numbers[0]!r}")
     if task is None:
         task = Regression.name if any(isinstance(one, float) for one in numbers) else Classification.name
     if task == Regression.name:
         return _regression(names, num_labels)
-    if task != Classification.name:
-        raise InputError(f"no task '{task}', expected {Classification.name} or {Regression.name}")
-    return _named_classes(names, num_labels) if names else _numbered_classes(numbers, num_labels)
+    if names:
+        return _named_classes(names, num_labels, task)
+    return _numbered_classes(numbers, num_labels, task)
 
 
 def _regression(names: Sequence[str], num_labels: int | None) -> LabelSpace:
@@ -69,15 +69,15 @@ def _regression(names: Sequence[str], num_labels: int | None) -> LabelSpace:
     return LabelSpace(Regression.name, outputs=1)
 
 
-def _named_classes(names: Sequence[str], num_labels: int | None) -> LabelSpace:
+def _named_classes(names: Sequence[str], num_labels: int | None, task: str) -> LabelSpace:
     if num_labels not in (None, len(names)):
         shown = ", ".join(names[:SHOWN_LABELS]) + (", …" if len(names) > SHOWN_LABELS else "")
         raise InputError(f"number of labels: got {num_labels}, the data has {len(names)}: {shown}")
     _require_several(len(names))
-    return LabelSpace(Classification.name, outputs=len(names), names=tuple(names))
+    return LabelSpace(task, outputs=len(names), names=tuple(names))
 
 
-def _numbered_classes(numbers: Sequence[int | float], num_labels: int | None) -> LabelSpace:
+def _numbered_classes(numbers: Sequence[int | float], num_labels: int | None, task: str) -> LabelSpace:
     odd = next((one for one in numbers if one < 0 or one != int(one)), None)
     if odd is not None:
         raise InputError(
@@ -96,7 +96,7 @@ def _numbered_classes(numbers: Sequence[int | float], num_labels: int | None) ->
             hint=f"if that is right, say --num-labels {outputs}",
         )
     _require_several(outputs)
-    return LabelSpace(Classification.name, outputs=outputs)
+    return LabelSpace(task, outputs=outputs)
 
 
 def _require_several(classes: int) -> None:

@@ -1,28 +1,37 @@
 """What a model does with a set of examples: one forward pass, no gradients."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from transformers import PreTrainedModel
 
 from speu_cli.progress import Progress, Silent
-from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.encoded import Encoded
 
 FloatArray = npt.NDArray[np.float64]
+LOSSES, CONFIDENCES = "losses", "confidences"
+# Of so many outputs float64 takes little memory; a vocabulary's stay where and as they are.
+FEW = 1024
 
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Per-example results in the order of the examples, each float64 ``[n]``."""
+    """Per-example results in the order of the examples, each float64 ``[n]``.
+
+    Attributes:
+        losses: ℓ.
+        confidences: How sure the model is of the true answer.
+        answers: What the task's scores are made of, by name.
+    """
 
     losses: FloatArray
-    predictions: FloatArray
-    labels: FloatArray
     confidences: FloatArray
+    answers: Mapping[str, FloatArray]
 
     def __len__(self) -> int:
         return len(self.losses)
@@ -51,21 +60,26 @@ def outcomes(
     Returns:
         The outcomes, in the order of the examples.
     """
-    parts = torch.zeros(4, len(encoded), dtype=torch.float64)
+    parts: dict[str, Tensor] = {}
     batches = encoded.batches(batch_tokens)
     steps: Iterable[list[int]] = (progress or Silent()).track(
         batches, total=sum(batch.tokens for batch in batches), description=description
     )
     for indices in steps:
         inputs, labels = encoded.collate(indices)
-        logits = model(**{name: value.to(model.device) for name, value in inputs.items()}).logits
-        logits = logits.to("cpu", torch.float64)
-        of_batch = (
-            task.losses(logits, labels),
-            task.predictions(logits),
-            labels,
-            task.confidences(logits, labels),
-        )
-        for row, values in zip(parts, of_batch, strict=True):
-            row[indices] = values.to(torch.float64)
-    return Outcomes(*(row.numpy() for row in parts))
+        logits = logits_of(model, {name: value.to(model.device) for name, value in inputs.items()})
+        if logits.shape[-1] <= FEW:
+            logits = logits.to("cpu", torch.float64)
+        labels = labels.to(logits.device)
+        references = [encoded.references[i] for i in indices] if encoded.references else ()
+        of_batch = {
+            LOSSES: task.losses(logits, labels),
+            CONFIDENCES: task.confidences(logits, labels),
+            **task.answers(logits, labels, references),
+        }
+        for name, values in of_batch.items():
+            part = parts.setdefault(name, torch.zeros(len(encoded), dtype=torch.float64))
+            part[indices] = values.to("cpu", torch.float64)
+    whole = {name: part.numpy() for name, part in parts.items()}
+    nothing = np.zeros(len(encoded))
+    return Outcomes(whole.pop(LOSSES, nothing), whole.pop(CONFIDENCES, nothing), whole)

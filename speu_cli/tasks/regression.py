@@ -7,8 +7,12 @@ import torch
 from torch import Tensor
 from transformers import PretrainedConfig
 
-from speu_cli.data.examples import Example
+from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import InputError
+from speu_cli.tasks.base import Answered
+from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.preparation import Preparation
+from speu_cli.tasks.texts import encode_texts, random_tokens
 
 
 class Regression:
@@ -17,6 +21,14 @@ class Regression:
     name = "regression"
     score_name = "spearman"
     generative = False
+
+    def encode(self, examples: Examples, how: Preparation) -> Encoded:
+        """Tokenize the texts and check their targets."""
+        return encode_texts(examples, self.labels(examples, how.config), how)
+
+    def made_up(self, lengths: Sequence[int], config: PretrainedConfig) -> Encoded:
+        """Random tokens of target 0."""
+        return random_tokens(lengths, config.vocab_size)
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
         """Check that labels are finite numbers.
@@ -27,25 +39,38 @@ class Regression:
         Raises:
             InputError: A label is not a finite number.
         """
-        for example in examples:
-            if isinstance(example.label, str) or not math.isfinite(example.label):
-                raise InputError(
-                    f"example '{example.id}' has label {example.label!r}, expected a finite number"
-                )
-        return torch.tensor([float(example.label) for example in examples])
+        return torch.tensor([_target(example) for example in examples], dtype=torch.float32)
 
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Squared error of each example, ``[n]``."""
         return (self.predictions(logits) - labels.to(logits.dtype)) ** 2
 
     def sizes(self, labels: Tensor) -> Tensor:
-        """One term an example, ``[n]``."""
-        return torch.ones(len(labels), device=labels.device)
+        """A squared error is no log-likelihood, of nothing.
+
+        Raises:
+            InputError: Always.
+        """
+        raise InputError(
+            "regression has no likelihood, which this method needs",
+            hint="use a method that needs none, or another task",
+        )
 
     def predictions(self, logits: Tensor) -> Tensor:
         """The model's single output, ``[n]``."""
         return logits[:, 0]
 
+    def answers(self, logits: Tensor, labels: Tensor, references: Sequence[object]) -> Answered:
+        """Outputs and targets."""
+        return {"predictions": self.predictions(logits), "labels": labels}
+
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Minus the squared error, ``[n]``: highest for examples that the model has fitted."""
         return -self.losses(logits, labels)
+
+
+def _target(example: Example) -> float:
+    label = example.label
+    if not isinstance(label, int | float) or not math.isfinite(label):
+        raise InputError(f"example '{example.id}' has label {label!r}, expected a finite number")
+    return float(label)

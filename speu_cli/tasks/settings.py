@@ -3,7 +3,7 @@
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from speu_cli.data.columns import NONE, Columns, DataChoice
+from speu_cli.data.columns import CAUSAL_LM, NONE, Columns, DataChoice
 from speu_cli.data.examples import Examples
 from speu_cli.errors import ArtifactError, InputError
 
@@ -18,15 +18,20 @@ class EncodingSettings:
         task: Name of the task.
         max_length: Longest input in tokens.
         columns: The columns that the training examples were read from.
+        doc_stride: Tokens that two windows of a context share; None where there are no windows.
+        template: SHA-256 of the chat template that prompts are written with; None if without one.
     """
 
     task: str
     max_length: int
     columns: Columns
+    doc_stride: int | None = None
+    template: str | None = None
 
     def to_record(self) -> Record:
-        """As JSON values."""
-        return asdict(self)
+        """As JSON values; what a task does not have is left out."""
+        record = asdict(self)
+        return {name: value for name, value in record.items() if value is not None}
 
     @classmethod
     def from_record(cls, record: Record) -> "EncodingSettings":
@@ -39,7 +44,14 @@ class EncodingSettings:
             ArtifactError: They are not those of encoding settings.
         """
         try:
-            return cls(str(record["task"]), int(record["max_length"]), Columns(**record["columns"]))
+            stride, template = record.get("doc_stride"), record.get("template")
+            return cls(
+                str(record["task"]),
+                int(record["max_length"]),
+                Columns(**record["columns"]),
+                None if stride is None else int(stride),
+                None if template is None else str(template),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise ArtifactError(f"recorded encoding settings are not readable: {error}") from error
 
@@ -49,11 +61,30 @@ class EncodingSettings:
             id_column=self.columns.id or NONE,
             text_column=self.columns.text,
             text_pair_column=self.columns.text_pair or NONE,
-            label_column=self.columns.label,
+            label_column=self.columns.label or NONE,
             split=split,
             task=self.task,
             max_length=self.max_length,
+            doc_stride=self.doc_stride,
+            chat_template=(self.template is not None) if self.task == CAUSAL_LM else None,
         )
+
+    def require_template(self, template: str | None, source: str) -> None:
+        """Refuse a tokenizer with another chat template than was recorded.
+
+        Args:
+            template: SHA-256 of the tokenizer's, None if it has none.
+            source: What a message calls the record.
+
+        Raises:
+            ArtifactError: It is another one.
+        """
+        if self.template != template:
+            theirs, mine = ((one or "none")[:24] for one in (self.template, template))
+            raise ArtifactError(
+                f"{source} was made with another chat template: sha256 {theirs}, this tokenizer's {mine}",
+                hint="put back the tokenizer's files, or compute the statistics again",
+            )
 
 
 def merge_choice(choice: DataChoice, recorded: EncodingSettings | None, source: str) -> DataChoice:
@@ -90,11 +121,17 @@ def without_ids(choice: DataChoice, columns: Columns) -> DataChoice:
         id_column=None,
         text_column=columns.text,
         text_pair_column=columns.text_pair or NONE,
-        label_column=columns.label,
+        label_column=columns.label or NONE,
     )
 
 
-def settings_of(examples: Examples, task: str, max_length: int) -> EncodingSettings:
+def settings_of(
+    examples: Examples,
+    task: str,
+    max_length: int,
+    doc_stride: int | None = None,
+    template: str | None = None,
+) -> EncodingSettings:
     """Settle what examples are used with.
 
     Returns:
@@ -105,4 +142,4 @@ def settings_of(examples: Examples, task: str, max_length: int) -> EncodingSetti
     """
     if max_length < 1:
         raise InputError(f"--max-length is {max_length}, expected at least 1")
-    return EncodingSettings(task, max_length, examples.columns)
+    return EncodingSettings(task, max_length, examples.columns, doc_stride, template)

@@ -11,8 +11,8 @@ from transformers import PreTrainedModel, TrainerCallback
 
 from speu_cli.errors import UnsafeStepError
 from speu_cli.structures.mask import Mask
-from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.objectives.base import Moment, Objective, Scored, Set
 from speu_cli.unlearning.slices import TrainableSlices
 from speu_cli.unlearning.training import Place, TrainingSettings, run_trainer
@@ -97,6 +97,7 @@ def learn(
                 settings,
                 place or Place(),
                 callbacks=[course],
+                loss_of=lambda learner, batches: learner(**batches),
             )
     finally:
         model.eval().requires_grad_(False)
@@ -135,7 +136,7 @@ class _Learner(nn.Module):
         forget: dict[str, Any] | None = None,
         remaining: dict[str, Any] | None = None,
         answers: dict[str, Any] | None = None,
-    ) -> dict[str, Tensor]:
+    ) -> Tensor:
         """The loss of a batch of each set that is there."""
         batches: dict[Set, dict[str, Any] | None] = {
             "forget": forget,
@@ -147,10 +148,10 @@ class _Learner(nn.Module):
         loss = self._objective.loss(moment)
         if not loss.isfinite():
             raise UnsafeStepError(f"training diverged: the loss is {loss.item()}", hint=LOWER)
-        return {"loss": loss}
+        return loss
 
     def _score(self, batch: Mapping[str, Any]) -> Scored:
-        losses = self._task.losses(self._hidden[0](**batch["inputs"]).logits, batch["labels"])
+        losses = self._task.losses(logits_of(self._hidden[0], batch["inputs"]), batch["labels"])
         reference = batch.get("reference")
         sizes = self._task.sizes(batch["labels"]).to(losses)
         return Scored(losses, sizes, None if reference is None else reference.to(losses))

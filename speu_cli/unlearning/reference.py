@@ -18,7 +18,7 @@ from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.errors import ArtifactError
 from speu_cli.progress import Progress
 from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.outcomes import outcomes
 from speu_cli.unlearning.objectives.base import Set
 

@@ -13,14 +13,15 @@ from transformers.trainer_callback import PrinterCallback
 
 from speu_cli.errors import InputError
 from speu_cli.progress import Progress, Silent
-from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.encoded import Encoded
 
 # Of all gradients of a step together; larger ones are scaled down.
 MAX_GRADIENT_NORM = 1.0
 
 Schedule = Literal["linear", "constant"]
 Collate = Callable[[Sequence[dict[str, Any]]], dict[str, Any]]
+LossOf = Callable[[Any, dict[str, Any]], Tensor]
 
 
 @dataclass(frozen=True)
@@ -85,17 +86,17 @@ def fine_tune(
         InputError: The training diverged, or the settings make no step.
     """
 
-    def mean_loss(outputs: Any, labels: Tensor, **_: object) -> Tensor:
-        return task.losses(outputs.logits, labels).mean()
+    def mean_loss(model: Any, inputs: dict[str, Any]) -> Tensor:
+        labels = inputs.pop("labels")
+        return task.losses(logits_of(model, inputs), labels).mean()
 
     def collate(items: Sequence[dict[str, Any]]) -> dict[str, Tensor]:
         inputs, labels = encoded.collate([item["position"] for item in items])
         return {**inputs, "labels": labels}
 
     model.requires_grad_(True)
-    steps = run_trainer(
-        model, encoded, collate, settings, Place(device, progress or Silent()), compute_loss_func=mean_loss
-    )
+    place = Place(device, progress or Silent())
+    steps = run_trainer(model, encoded, collate, settings, place, loss_of=mean_loss)
     model.eval().requires_grad_(False)
     model.zero_grad(set_to_none=True)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
@@ -114,7 +115,7 @@ def run_trainer(
     place: Place,
     *,
     callbacks: Sequence[TrainerCallback] = (),
-    compute_loss_func: Callable[..., Tensor] | None = None,
+    loss_of: LossOf,
 ) -> int:
     """Run Hugging Face's Trainer over examples; those of like length share a batch.
 
@@ -125,18 +126,18 @@ def run_trainer(
         settings: How to train.
         place: Where.
         callbacks: Are told of the course of the training too.
-        compute_loss_func: Makes the loss of what ``trained`` gives. Default: it gives the loss.
+        loss_of: Gives the loss of a batch.
 
     Returns:
         The number of steps.
     """
     with tempfile.TemporaryDirectory() as unused, _Steps.told_to(place.progress) as steps:
-        trainer = Trainer(
+        trainer = _OfLoss(
+            loss_of,
             trained,
             _arguments(settings, place.device, unused),
             data_collator=collate,
             train_dataset=_Positions(encoded),
-            compute_loss_func=compute_loss_func,
             callbacks=[*callbacks, steps],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
@@ -168,17 +169,29 @@ def _arguments(settings: TrainingSettings, device: str, folder: str) -> Training
     return arguments
 
 
+class _OfLoss(Trainer):
+    """Trains on a loss that is made here, not by the model."""
+
+    def __init__(self, loss_of: LossOf, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self._loss_of = loss_of
+
+    def compute_loss(self, model: Any, inputs: dict[str, Any], *_: Any, **options: Any) -> Tensor:
+        """The loss of a batch."""
+        return self._loss_of(model, inputs)
+
+
 class _Positions(Dataset[dict[str, Any]]):
-    """Positions of the examples, and their tokens, by which the Trainer groups them by length."""
+    """Positions of the examples, and something as long, by which the Trainer groups them by length."""
 
     def __init__(self, encoded: Encoded) -> None:
-        self._encoded = encoded
+        self._lengths = encoded.lengths
 
     def __len__(self) -> int:
-        return len(self._encoded)
+        return len(self._lengths)
 
     def __getitem__(self, position: int) -> dict[str, Any]:
-        return {"position": position, "input_ids": self._encoded.rows[position]["input_ids"]}
+        return {"position": position, "input_ids": range(self._lengths[position])}
 
 
 class _Steps(TrainerCallback):

@@ -434,6 +434,7 @@ def test_eval_by_default(recorder):
         "reference": None,
         "exclude": None,
         "max_remaining": None,
+        "generate": None,
         "seed": 0,
         "require": (),
         "choice": DataChoice(),
@@ -443,7 +444,7 @@ def test_eval_by_default(recorder):
 def test_eval_with_everything(recorder):
     run(
         *["eval", "model", "--data", "d", "--forget", "-", "--test", "t", "--original", "o"],
-        *["--reference", "r", "--exclude", "x", "--max-remaining", "5", "--seed", "3"],
+        *["--reference", "r", "--exclude", "x", "--max-remaining", "5", "--seed", "3", "--generate", "9"],
         *["--require", "a>=1", "--require", "b<2"],
     )
     _, _, kwargs, _ = the_call(recorder)
@@ -452,6 +453,7 @@ def test_eval_with_everything(recorder):
         "reference": Path("r"),
         "exclude": "x",
         "max_remaining": 5,
+        "generate": 9,
         "seed": 3,
         "require": ["a>=1", "b<2"],
         "choice": DataChoice(),

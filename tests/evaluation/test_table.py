@@ -8,6 +8,7 @@ MODEL = {
     "testing_spearman": Metric(-0.0001, -0.12, 0.1, 50),
     "loss.forget": Metric(0.31949, 0.2, 0.44, 128),
     "loss.test": Metric(0.5, math.nan, math.nan, 1),
+    "threshold_f1.test": Metric(-2.5, math.nan, math.nan, 9),
     "membership.auc": Metric(math.nan, math.nan, math.nan, 0),
 }
 
@@ -20,6 +21,7 @@ def test_one_model_alone():
         ["testing_spearman", "0.0 % [-12.0, 10.0]"],
         ["loss.forget", "0.319 [0.200, 0.440]"],
         ["loss.test", "0.500"],
+        ["threshold_f1.test", "-2.500"],
         ["membership.auc", "not computed"],
     ]
 

@@ -8,18 +8,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tiny_tasks import answering, write_questions
 from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from laws import Case, make_case
 from oracles import masks as oracle
+from speu_cli.data.columns import DataChoice
+from speu_cli.data.sources.load import load_examples
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.input_norms import input_norms
 from speu_cli.masks.localization import MaskSettings
 from speu_cli.masks.within import require_fits, wanda_sparsity, weights_of, with_wanda
 from speu_cli.structures.layout import Layout, Slice, UnitGroup
 from speu_cli.structures.mask import Mask
-from tiny import FAMILIES
+from speu_cli.tasks.encoding import encode
+from speu_cli.tasks.question_answering import QuestionAnswering
+from tiny import FAMILIES, tiny_tokenizer
 
 
 def half_mask(layout: Layout) -> Mask:
@@ -52,6 +57,21 @@ def test_input_norms_are_over_every_token_and_no_padding(family: str, tmp_path: 
         tokens = tokens_given(case, path)
         assert len(tokens) == sum(case.encoded.lengths)
         assert np.allclose(found[path].numpy(), oracle.input_norms(tokens), rtol=1e-10)
+
+
+def test_input_norms_are_over_the_windows_that_an_example_has(tmp_path: Path) -> None:
+    model = answering().double()
+    choice = DataChoice(task="question-answering")
+    examples = load_examples(write_questions(tmp_path / "q.jsonl", 8), choice)
+    encoded = encode(examples, tiny_tokenizer("bert"), QuestionAnswering(), model, 16, 4)
+    assert encoded.windows is not None and len(set(encoded.windows)) > 1
+    count = len(encoded.rows)
+    labels, ids = torch.zeros(count, 1, 2), [str(number) for number in range(count)]
+    each = replace(encoded, windows=[1] * count, labels=labels, ids=ids)
+    path = "bert.encoder.layer.1.output.dense"
+    together = input_norms(model, encoded, [path], batch_tokens=1000)
+    alone = input_norms(model, each, [path], batch_tokens=1)
+    assert torch.allclose(together[path], alone[path], rtol=1e-10)
 
 
 @pytest.mark.parametrize("family", FAMILIES)

@@ -48,3 +48,25 @@ def area_variance(area: float, positives: int, negatives: int) -> float:
     others = (positives + negatives) / 2 - 1
     spread = others * (q1 - area**2) + others * (q2 - area**2)
     return (area * (1 - area) + spread) / (positives * negatives)
+
+
+def pearson(x, y):
+    """Covariance over the product of the standard deviations."""
+    mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)
+    pairs = list(zip(x, y, strict=True))
+    covariance = sum((a - mean_x) * (b - mean_y) for a, b in pairs)
+    return covariance / math.sqrt(sum((a - mean_x) ** 2 for a in x) * sum((b - mean_y) ** 2 for b in y))
+
+
+def best_no_answer_threshold(scores, margins, answerable):
+    """Every threshold tried: a question is answered up to it. The lowest of the best counts."""
+    unanswered = sum(1 for one in answerable if not one)
+    best, threshold = unanswered / len(scores), 0.0
+    order = sorted(range(len(scores)), key=lambda i: margins[i])
+    for last in range(len(order)):
+        answered = order[: last + 1]
+        total = sum(scores[i] for i in answered if answerable[i])
+        total += sum(1 for i in order[last + 1 :] if not answerable[i])
+        if total / len(scores) > best + 1e-12:
+            best, threshold = total / len(scores), margins[order[last]]
+    return best, threshold

@@ -10,7 +10,7 @@ from transformers import PreTrainedModel
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import Layout
 from speu_cli.tasks.base import Task
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 
 
 def example_gradients(
@@ -35,8 +35,7 @@ def example_gradients(
     gradients = []
     try:
         for index in range(len(encoded)):
-            inputs, labels = encoded.collate([index])
-            loss = task.losses(model(**inputs).logits, labels).sum()
+            loss = example_loss(model, task, encoded, index)
             wanted = [*parameters.values(), *masks.values()]
             found = torch.autograd.grad(loss, wanted, materialize_grads=True)
             of_parameters, of_masks = found[: len(parameters)], found[len(parameters) :]
@@ -48,6 +47,24 @@ def example_gradients(
             handle.remove()
         model.requires_grad_(False)
     return gradients
+
+
+def example_loss(model: PreTrainedModel, task: Task, encoded: Encoded, index: int) -> Tensor:
+    """ℓ of one example; of one with windows their sum, each computed alone and without padding."""
+    inputs, labels = encoded.collate([index])
+    if encoded.windows is None:
+        return task.losses(model(**inputs).logits, labels).sum()
+    first = sum(encoded.windows[:index])
+    total = torch.zeros((), dtype=torch.float64)
+    for row, (start, end) in zip(
+        encoded.rows[first : first + encoded.windows[index]], labels[0].tolist(), strict=True
+    ):
+        outputs = model(**{name: torch.tensor([values]) for name, values in row.items()})
+        of_start, of_end = (
+            logits[0].log_softmax(-1) for logits in (outputs.start_logits, outputs.end_logits)
+        )
+        total = total - (of_start[start] + of_end[end]) / 2
+    return total
 
 
 def _scale_by(mask: Tensor, width: int) -> Callable[..., tuple[Tensor]]:

@@ -30,7 +30,7 @@ from speu_cli.statistics.running import RunningSums
 from speu_cli.statistics.sums import SUMS
 from speu_cli.statistics.wanted import Part, Wanted, wanted_parameters
 from speu_cli.structures.layout import find_layout
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.registry import find_task
 from tiny import FAMILIES, tiny_model
 
@@ -176,6 +176,27 @@ def test_operations_are_those_of_a_batch(family: str, way: str, monkeypatch: pyt
     with run.attached(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         run.add(Batch(range(EXAMPLES), tokens=0))
     assert outline(config, way).operations == pytest.approx(counter.get_total_flops(), rel=0.1)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.parametrize("way", ["all", "structures"])
+def test_a_head_over_a_vocabulary_counts(tied: bool, way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compiled, "fits", lambda *_: False)
+    config = config_of("llama")
+    config.architectures, config.tie_word_embeddings, config.vocab_size = ["LlamaForCausalLM"], tied, 900
+    model, task = build_model(config, device="cpu", dtype=torch.float32), find_task(config)
+    wanted = wanted_of(model, way)
+    encoded = task.made_up([TOKENS] * EXAMPLES, config)
+    run = Pass(model, find_layout(model), task, encoded, wanted, 1000, Silent())
+    listened = [name.rpartition(".")[0] for name in wanted.parameters]
+    listened += [group.output for group in find_layout(model)]
+    with run.attached(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        run.add(Batch(range(EXAMPLES), tokens=0))
+    with run.attached(), kept_for_backward(model, listened) as kept:
+        run.add(Batch(range(EXAMPLES), tokens=0))
+    found = outline(config, way)
+    assert found.operations == pytest.approx(counter.get_total_flops(), rel=0.15)
+    assert found.memory.activations == pytest.approx(sum(kept.values()), rel=0.25)
 
 
 @pytest.mark.parametrize("way", WAYS)

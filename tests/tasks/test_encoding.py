@@ -64,10 +64,10 @@ def test_outcomes_do_not_depend_on_the_batches(family: str, tmp_path: Path) -> N
     )
     assert np.allclose(one_by_one.losses, together.losses, rtol=1e-10)
     assert np.allclose(one_by_one.confidences, together.confidences, rtol=1e-10)
-    assert np.array_equal(one_by_one.predictions, together.predictions)
-    assert np.array_equal(together.labels, case.encoded.labels.numpy())
+    assert np.array_equal(one_by_one.answers["predictions"], together.answers["predictions"])
+    assert np.array_equal(together.answers["labels"], case.encoded.labels.numpy())
     logits = case.model(**case.encoded.collate([5])[0]).logits
-    assert torch.equal(logits.argmax(-1).double(), torch.tensor([together.predictions[5]]))
+    assert torch.equal(logits.argmax(-1).double(), torch.tensor([together.answers["predictions"][5]]))
 
 
 def test_recorded_settings_are_taken_and_conflicts_refused() -> None:
@@ -83,5 +83,19 @@ def test_settings_survive_their_record() -> None:
     assert EncodingSettings.from_record(SETTINGS.to_record()) == SETTINGS
     pairs = replace(SETTINGS, columns=Columns(None, "a", "b", "c"))
     assert EncodingSettings.from_record(pairs.to_record()) == pairs
+    assert SETTINGS.to_record().keys() == {"task", "max_length", "columns"}
+    whole = replace(SETTINGS, doc_stride=12, template="abc")
+    assert EncodingSettings.from_record(whole.to_record()) == whole
     with pytest.raises(ArtifactError, match="not readable"):
         EncodingSettings.from_record({"task": "classification"})
+
+
+def test_another_template_is_refused() -> None:
+    settings = replace(SETTINGS, task="causal-lm", template="abc")
+    settings.require_template("abc", "file")
+    for other in (None, "def"):
+        with pytest.raises(ArtifactError, match="file was made with another chat template: sha256 abc"):
+            settings.require_template(other, "file")
+    assert settings.data_choice().chat_template is True
+    assert replace(settings, template=None).data_choice().chat_template is False
+    assert SETTINGS.data_choice().chat_template is None

@@ -1,15 +1,17 @@
 """Labels, losses, predictions and confidences, and which task a model has."""
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
-from transformers import BertConfig
+from transformers import BertConfig, GPT2Config, LlamaConfig, PretrainedConfig, ViTConfig
 
+from speu_cli.checkpoints.heads import head_of
 from speu_cli.data.examples import Example
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.tasks.classification import Classification
-from speu_cli.tasks.registry import find_task
+from speu_cli.tasks.registry import TASKS, find_task
 from speu_cli.tasks.regression import Regression
 
 LOGITS = torch.tensor([[2.0, -1.0, 0.5], [0.0, 0.0, 0.0]], dtype=torch.float64)
@@ -57,6 +59,43 @@ def test_the_task_follows_from_the_number_of_outputs() -> None:
     assert find_task(BertConfig(num_labels=1)).name == "regression"
     assert find_task(BertConfig(num_labels=3)).name == "classification"
     assert find_task(BertConfig(num_labels=3), "classification").name == "classification"
+
+
+@pytest.mark.parametrize(
+    ("config", "expected"),
+    [
+        (BertConfig(architectures=["BertForQuestionAnswering"]), "question-answering"),
+        (LlamaConfig(architectures=["LlamaForCausalLM"]), "causal-lm"),
+        (GPT2Config(architectures=["GPT2LMHeadModel"]), "causal-lm"),
+        (BertConfig(architectures=["BertLMHeadModel"], is_decoder=True), "causal-lm"),
+        (ViTConfig(architectures=["ViTForImageClassification"]), "image-classification"),
+        (BertConfig(architectures=["BertForSequenceClassification"]), "classification"),
+        (BertConfig(architectures=["BertModel"]), "classification"),
+        (BertConfig(architectures=["Another"]), "classification"),
+    ],
+)
+def test_the_task_follows_from_the_class(config: PretrainedConfig, expected: str) -> None:
+    assert find_task(config).name == find_task(config, expected).name == expected
+    for name in TASKS.keys() - {expected, "regression", "classification"}:
+        if head_of(config) is not None:
+            with pytest.raises(InputError, match=f"which is {expected}"):
+                find_task(config, name)
+
+
+@pytest.mark.parametrize("names", [5, "BertForQuestionAnswering", [5], [None], []])
+def test_names_of_no_class_name_no_head(names: object) -> None:
+    assert head_of(SimpleNamespace(architectures=names)) is None  # type: ignore[arg-type]
+
+
+def test_an_encoder_is_no_language_model() -> None:
+    with pytest.raises(ArtifactError, match="a bert encoder, which sees the tokens"):
+        find_task(BertConfig(architectures=["BertLMHeadModel"]))
+
+
+def test_sizes_of_one_term_and_of_none() -> None:
+    assert Classification().sizes(torch.tensor([4, 2])).tolist() == [1, 1]
+    with pytest.raises(InputError, match="regression has no likelihood"):
+        Regression().sizes(torch.tensor([1.0]))
 
 
 def test_a_task_that_does_not_fit_is_refused() -> None:

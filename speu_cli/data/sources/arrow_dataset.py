@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from speu_cli.data.rows import Row, Table
 from speu_cli.data.sources.foreign import told_in_one_line
+from speu_cli.data.table import Row, Table
 
 if TYPE_CHECKING:
     import datasets
@@ -28,7 +28,7 @@ def table_of(dataset: "datasets.Dataset", *, source: str, name: str, expected: s
     def rows(wanted: Sequence[str]) -> Iterator[tuple[int, Row]]:
         with told_in_one_line(source, expected):
             # A saved set may ask for tensors: its format goes.
-            plain = dataset.with_format(None).select_columns(list(wanted))
+            plain = _undecoded(dataset.with_format(None).select_columns(list(wanted)))
             number = 0
             for batch in plain.iter(BATCH_ROWS):
                 for cells in zip(*(batch[column] for column in wanted), strict=True):
@@ -36,3 +36,13 @@ def table_of(dataset: "datasets.Dataset", *, source: str, name: str, expected: s
                     number += 1
 
     return Table(source, name, list(dataset.column_names), unit="row", typed=True, rows=rows)
+
+
+def _undecoded(dataset: "datasets.Dataset") -> "datasets.Dataset":
+    """Images as the bytes of their files."""
+    import datasets
+
+    for name, feature in dataset.features.items():
+        if isinstance(feature, datasets.Image):
+            dataset = dataset.cast_column(name, datasets.Image(decode=False))
+    return dataset

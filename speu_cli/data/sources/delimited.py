@@ -7,8 +7,8 @@ TSV files of GLUE and its like a lone ``"`` belongs to the text, and reading it 
 import csv
 from collections.abc import Iterator, Sequence
 
-from speu_cli.data.rows import NO_ROWS, Row, Table, source_name
 from speu_cli.data.sources.text_lines import text_lines
+from speu_cli.data.table import NO_ROWS, Row, Table, source_name
 from speu_cli.errors import InputError
 
 LONGEST_FIELD = 2**31 - 1  # the most that every platform takes

@@ -4,13 +4,18 @@ import json
 from pathlib import Path
 
 from speu_cli.data.columns import listed
-from speu_cli.data.rows import Table, source_name
 from speu_cli.data.sources.arrow_dataset import table_of
 from speu_cli.data.sources.foreign import told_in_one_line
+from speu_cli.data.table import Table, source_name
 from speu_cli.errors import InputError
 
 WHAT = "a folder saved by datasets (save_to_disk)"
 ONE, SEVERAL = "state.json", "dataset_dict.json"
+
+
+def is_saved(folder: Path) -> bool:
+    """Whether ``datasets`` saved a folder."""
+    return any((folder / name).is_file() for name in (ONE, SEVERAL))
 
 
 def read_folder(source: str, split: str | None) -> Table:
@@ -32,7 +37,8 @@ def read_folder(source: str, split: str | None) -> Table:
     if not (folder / ONE).is_file():
         raise InputError(
             f"{folder}: got a folder without {ONE}, expected {WHAT}",
-            hint="name the file itself, if the folder holds files of examples",
+            hint="name the file itself, if the folder holds files of examples; a folder of images is read "
+            "with --task image-classification",
         )
     import datasets
 

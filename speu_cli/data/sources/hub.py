@@ -3,9 +3,9 @@
 import re
 from pathlib import Path
 
-from speu_cli.data.rows import Table
 from speu_cli.data.sources.arrow_dataset import table_of
 from speu_cli.data.sources.foreign import told_in_one_line
+from speu_cli.data.table import Table
 from speu_cli.errors import InputError
 
 HUB = "hub:"

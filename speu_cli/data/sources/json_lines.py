@@ -4,8 +4,8 @@ import json
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
-from speu_cli.data.rows import NO_ROWS, Row, Table, source_name
 from speu_cli.data.sources.text_lines import text_lines
+from speu_cli.data.table import NO_ROWS, Row, Table, source_name
 from speu_cli.errors import InputError
 
 ONE_A_LINE = "write one object a line; jq -c '.[]' turns a JSON list into lines"

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator, Sequence
 
-from speu_cli.data.rows import Row, Table, source_name
 from speu_cli.data.sources.foreign import told_in_one_line
+from speu_cli.data.table import Row, Table, source_name
 
 WHAT = "a Parquet file"
 

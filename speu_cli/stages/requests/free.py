@@ -13,7 +13,7 @@ from speu_cli.stages.requests.step import RequestStep
 from speu_cli.stages.step import settle_rate
 from speu_cli.statistics.wanted import SAMPLE, Wanted
 from speu_cli.structures.mask import Mask
-from speu_cli.tasks.encoding import Encoded
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.forget_examples import enter_step
 from speu_cli.unlearning.requests.state import State
 from speu_cli.unlearning.second_order import second_order_direction

@@ -1,0 +1,82 @@
+"""Causal language modelling: the answer to a prompt, or a text as it is."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PretrainedConfig
+
+from speu_cli.data.columns import CAUSAL_LM
+from speu_cli.data.examples import Examples
+from speu_cli.tasks.base import Answered
+from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded
+from speu_cli.tasks.preparation import Preparation
+from speu_cli.tasks.prompts import encode_prompts
+from speu_cli.tasks.texts import random_tokens
+
+
+class CausalLanguageModelling:
+    """Mean cross-entropy of the labelled tokens, each predicted from those before it.
+
+    Logits are ``[n, tokens, vocabulary]``, labels ``[n, tokens]``, -100 where there is nothing to learn.
+    """
+
+    name = CAUSAL_LM
+    score_name = "probability"
+    generative = True
+
+    def encode(self, examples: Examples, how: Preparation) -> Encoded:
+        """Tokenize prompts with their answers, or plain texts."""
+        return encode_prompts(examples, how)
+
+    def made_up(self, lengths: Sequence[int], config: PretrainedConfig) -> Encoded:
+        """Random tokens, all of them to learn."""
+        tokens = random_tokens(lengths, config.vocab_size)
+        rows = [row | {LABELS: row["input_ids"]} for row in tokens.rows]
+        return Encoded(rows, tokens.labels, tokens.padding | {LABELS: IGNORED}, tokens.ids, tokens.keys)
+
+    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """ℓ of each example, ``[n]``: the mean over its labelled tokens."""
+        examples, predicted, tokens = _labelled(logits, labels)
+        of_tokens = functional.cross_entropy(predicted, tokens, reduction="none")
+        return _mean(of_tokens, examples, self.sizes(labels))
+
+    def sizes(self, labels: Tensor) -> Tensor:
+        """Number of labelled tokens, ``[n]``: −ℓ · size is the answer's log-likelihood."""
+        return labels[:, 1:].ne(IGNORED).sum(1)
+
+    def answers(self, logits: Tensor, labels: Tensor, references: Sequence[object]) -> Answered:
+        """Geometric mean of the labelled tokens' probabilities; share of them that the model would say."""
+        examples, predicted, tokens = _labelled(logits, labels)
+        hits = predicted.argmax(-1).eq(tokens).to(predicted.dtype)
+        return {
+            "probability": self.confidences(logits, labels),
+            "token_accuracy": _mean(hits, examples, self.sizes(labels)),
+        }
+
+    def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Geometric mean of the probabilities of the labelled tokens, exp(−ℓ), ``[n]``."""
+        return (-self.losses(logits, labels)).exp()
+
+
+def _labelled(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The labelled tokens of a batch, one after the other.
+
+    Args:
+        logits: ``[n, tokens, vocabulary]``.
+        labels: ``[n, tokens]``.
+
+    Returns:
+        Number of the example, logits that predict the token, ``[m, vocabulary]`` in float32 at least, and the
+        token.
+    """
+    following = labels[:, 1:]
+    learnt = following.ne(IGNORED)
+    predicted = logits[:, :-1][learnt]
+    wide = torch.promote_types(predicted.dtype, torch.float32)
+    return learnt.nonzero()[:, 0], predicted.to(wide), following[learnt]
+
+
+def _mean(values: Tensor, examples: Tensor, sizes: Tensor) -> Tensor:
+    return values.new_zeros(len(sizes)).index_add(0, examples, values) / sizes

@@ -1,0 +1,106 @@
+"""What a language model answers by itself, and how much of the right answer is in it."""
+
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+from speu_cli.data.batches import Batch
+from speu_cli.errors import InputError
+from speu_cli.progress import Progress
+from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded, Row
+
+FloatArray = npt.NDArray[np.float64]
+
+
+@torch.inference_mode()
+def generate(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerBase,
+    encoded: Encoded,
+    most_tokens: int,
+    *,
+    batch_tokens: int,
+    progress: Progress,
+) -> list[str]:
+    """Let a model answer prompts, taking the likeliest token each time.
+
+    Args:
+        model: In eval mode.
+        tokenizer: Its tokenizer.
+        encoded: Prompts with their answers.
+        most_tokens: Of an answer.
+        batch_tokens: Tokens in a batch.
+        progress: Is told of every batch.
+
+    Returns:
+        The answers, in the order of the examples.
+
+    Raises:
+        InputError: An example has no prompt.
+    """
+    prompts = [_prompt(row) for row in encoded.rows]
+    pairs = zip(encoded.ids, prompts, encoded.references, strict=True)
+    odd = next((one for one, tokens, answer in pairs if answer is None or not tokens), None)
+    if odd is not None:
+        raise InputError(
+            f"example {odd!r} has no prompt to answer, expected one", hint="leave --generate out"
+        )
+    end = tokenizer.eos_token_id
+    config = GenerationConfig(
+        do_sample=False,
+        max_new_tokens=most_tokens,
+        eos_token_id=end,
+        pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
+    )
+    batches = _of_one_length(prompts, most_tokens, batch_tokens)
+    steps: Iterable[list[int]] = progress.track(
+        batches, total=sum(batch.tokens for batch in batches), description="answering"
+    )
+    answers = [""] * len(prompts)
+    writer: Any = model  # what generates is mixed into classes, and typed for them alone
+    for indices in steps:
+        tokens = torch.tensor([prompts[i] for i in indices], device=model.device)
+        found = writer.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=config)
+        texts = tokenizer.batch_decode(found[:, tokens.shape[1] :], skip_special_tokens=True)
+        for i, text in zip(indices, texts, strict=True):
+            answers[i] = text
+    return answers
+
+
+def recalls(answers: Sequence[str], encoded: Encoded) -> FloatArray:
+    """ROUGE-L recall: the share of the right answer's words that an answer has in their order, stemmed.
+
+    Args:
+        answers: What was answered.
+        encoded: The examples, whose references are the right answers.
+
+    Returns:
+        0 … 1, float64 ``[n]``.
+    """
+    from rouge_score.rouge_scorer import RougeScorer
+
+    scorer = RougeScorer(["rougeL"], use_stemmer=True)
+    pairs = zip(encoded.references, answers, strict=True)
+    return np.array([scorer.score(str(right), answer)["rougeL"].recall for right, answer in pairs])
+
+
+def _prompt(row: Row) -> list[int]:
+    """The tokens before the first that is learnt."""
+    learnt = next(number for number, label in enumerate(row[LABELS]) if label != IGNORED)
+    return row["input_ids"][:learnt]
+
+
+def _of_one_length(prompts: Sequence[list[int]], most_tokens: int, batch_tokens: int) -> list[Batch]:
+    """Batches without padding: prompts of one length each."""
+    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
+    batches = []
+    for length, same in groupby(order, key=lambda i: len(prompts[i])):
+        found, size = list(same), max(1, batch_tokens // (length + most_tokens))
+        parts = (found[start : start + size] for start in range(0, len(found), size))
+        batches += [Batch(part, length * len(part)) for part in parts]
+    return batches

@@ -1,0 +1,93 @@
+"""Extractive question answering: the answer is a span of the context, or there is none."""
+
+from collections.abc import Sequence
+from typing import cast
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+from transformers import PretrainedConfig
+
+from speu_cli.data.columns import QUESTION_ANSWERING
+from speu_cli.data.examples import Examples
+from speu_cli.tasks.base import Answered
+from speu_cli.tasks.best_span import best_span
+from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.preparation import Preparation
+from speu_cli.tasks.span_scores import best_of
+from speu_cli.tasks.texts import random_tokens
+from speu_cli.tasks.windows import ABSENT, Question, encode_windows
+
+TERMS = 2  # start and end
+
+
+class QuestionAnswering:
+    """Mean of the start's and the end's cross-entropy, summed over the windows of an example.
+
+    Logits are ``[n · windows, tokens, 2]``, labels ``[n, windows, 2]``; a window without the answer has the
+    first token, [CLS], for both.
+    """
+
+    name = QUESTION_ANSWERING
+    score_name = "f1"
+    generative = False
+
+    def encode(self, examples: Examples, how: Preparation) -> Encoded:
+        """Tokenize questions and contexts as windows, and find the answers in them."""
+        return encode_windows(examples, how)
+
+    def made_up(self, lengths: Sequence[int], config: PretrainedConfig) -> Encoded:
+        """Random tokens, one window each, without an answer."""
+        tokens = random_tokens(lengths, config.vocab_size)
+        labels = torch.zeros(len(tokens), 1, TERMS, dtype=torch.int64)
+        return Encoded(tokens.rows, labels, tokens.padding, tokens.ids, tokens.keys, [1] * len(tokens))
+
+    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """ℓ of each example, ``[n]``: the sum over its windows."""
+        return self._of_windows(logits, labels).sum(1)
+
+    def sizes(self, labels: Tensor) -> Tensor:
+        """2 for each example, ``[n]``: −2·ℓ is the sum over its windows of log p(start) + log p(end)."""
+        return torch.full_like(labels[:, 0, 0], TERMS)
+
+    def answers(self, logits: Tensor, labels: Tensor, references: Sequence[object]) -> Answered:
+        """Exact match and F1 of the answers.
+
+        Args:
+            logits: ``[n · windows, tokens, 2]``.
+            labels: ``[n, windows, 2]``.
+            references: A ``Question`` for each example.
+
+        Returns:
+            ``exact`` and ``f1``; where questions may have no answer also those of the best span,
+            ``span_exact`` and ``span_f1``, the ``margin`` of having no answer, and ``answerable``.
+        """
+        found: list[dict[str, float]] = []
+        of_examples = logits.unflatten(0, labels.shape[:2])
+        for of_example, question in zip(of_examples, cast(Sequence[Question], references), strict=True):
+            best, optional = best_span(of_example, question), question.may_lack_answer
+            of_span = best_of(best.text, question.answers, may_lack_answer=optional)
+            says_none = optional and best.margin > 0
+            right = best_of("", question.answers, may_lack_answer=True) if says_none else of_span
+            scores = {"exact": right[0], "f1": right[1]}
+            if optional:
+                scores |= {"span_exact": of_span[0], "span_f1": of_span[1], "margin": best.margin}
+                scores |= {"answerable": float(bool(question.answers))}
+            found.append(scores)
+        names = found[0] if found else {}
+        return {name: torch.tensor([one[name] for one in found], dtype=torch.float64) for name in names}
+
+    def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Geometric mean of the probabilities of start and end over all windows, ``[n]``."""
+        windows = labels[..., 0].ne(ABSENT).sum(1)
+        return (-self.losses(logits, labels) / windows).exp()
+
+    def _of_windows(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Loss of each window, 0 of one that is not there: ``[n, windows]``."""
+        of_positions = functional.cross_entropy(
+            logits.transpose(1, 2).flatten(0, 1),
+            labels.flatten(),
+            ignore_index=ABSENT,
+            reduction="none",
+        )
+        return of_positions.reshape(labels.shape).sum(-1) / TERMS

@@ -9,6 +9,7 @@ from speu_cli.cli.options import (
     FisherOption,
     ForceOption,
     ForgetExamplesOption,
+    KeyValueOption,
     KindsOption,
     ModelArgument,
     PictureOption,
@@ -53,6 +54,7 @@ def mask(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
+    kv: KeyValueOption = "any",
     forget_examples: ForgetExamplesOption = "all",
     target_loss: TargetLossOption = None,
     output: FileOutput,
@@ -76,6 +78,7 @@ def mask(
             kinds=kinds,
             curvature=curvature,
             rounds=rounds,
+            kv=kv,
             forget_examples=forget_examples,
             target_loss=target_loss,
             picture=picture,
@@ -87,6 +90,8 @@ def mask(
 
 def _show(out: Output, result: "MaskResult") -> None:
     """Print what was selected."""
+    if result.note is not None:
+        out.note(result.note)
     if out.json:
         out.json_object(result)
         return

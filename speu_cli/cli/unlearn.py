@@ -13,6 +13,7 @@ from speu_cli.cli.options import (
     ForceOption,
     ForgetExamplesOption,
     ForgetOption,
+    KeyValueOption,
     KindsOption,
     MaxOvershootOption,
     MethodOption,
@@ -44,7 +45,7 @@ EXAMPLES = """
 
 # What a state settles for all its requests.
 SETTLED = (
-    *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds"),
+    *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds", "kv"),
     *("target_loss", "max_overshoot", "damping", "forget_examples"),
 )
 
@@ -79,7 +80,7 @@ def unlearn(
         of_input(
             "--mask",
             metavar="FILE",
-            help="A mask from speu mask; without it one is made with --sparsity, --kinds and --rounds.",
+            help="A mask from speu mask; without it one is made with --sparsity, --kinds, --rounds and --kv.",
         ),
     ] = None,
     choice: DataOptions,
@@ -88,6 +89,7 @@ def unlearn(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
+    kv: KeyValueOption = "any",
     rate: RateOption = None,
     target_loss: TargetLossOption = None,
     max_overshoot: MaxOvershootOption = 2.0,
@@ -143,6 +145,7 @@ def unlearn(
             kinds=kinds,
             curvature=curvature,
             rounds=rounds,
+            kv=kv,
             rate=rate,
             target_loss=target_loss,
             max_overshoot=max_overshoot,

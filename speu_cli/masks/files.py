@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 
@@ -11,7 +11,7 @@ from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.errors import ArtifactError
 from speu_cli.masks.localization import Localized, MaskSettings
 from speu_cli.structures.layout import Layout
-from speu_cli.structures.mask import Mask
+from speu_cli.structures.mask import KeyValue, Mask
 
 KIND = "mask"
 
@@ -82,7 +82,11 @@ def read_mask(path: Path, model: ModelIdentity, layout: Layout) -> tuple[Mask, R
         raise ArtifactError(
             f"{path} is a mask of another architecture: it has {_sizes(units)}, this model {_sizes(expected)}"
         )
-    mask = Mask.zeros(layout)
+    settings = artifact.record.get("settings")
+    kv: Any = settings.get("kv", "any") if isinstance(settings, dict) else None
+    if kv not in get_args(KeyValue):
+        raise ArtifactError(f"{path} is not a complete mask: 'kv' is {kv!r}, expected any or all")
+    mask = Mask.zeros(layout, kv)
     try:
         model.require_same(ModelIdentity(**artifact.record["model"]), str(path))
         for key, flags in mask.selected.items():
@@ -99,4 +103,5 @@ def _sizes(units: object) -> str:
     for key, count in units.items():
         kind = str(key).partition("/")[0]
         totals[kind] = totals.get(kind, 0) + int(count)
-    return ", ".join(f"{count} {kind}" for kind, count in totals.items()) + f" in {len(units) // 2} layers"
+    layers = {str(key).partition("/")[2] for key in units}
+    return ", ".join(f"{count} {kind}" for kind, count in totals.items()) + f" in {len(layers)} layers"

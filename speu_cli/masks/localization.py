@@ -12,6 +12,7 @@ from speu_cli.masks.rearrangement import Rearranged, rearrange
 from speu_cli.masks.selection import select
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import KINDS, Kind, Layout
+from speu_cli.structures.mask import KeyValue
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,8 @@ class MaskSettings:
         kinds: ``heads``, ``filters`` or ``both``.
         curvature: Reading of Eq. 8, see :func:`speu_cli.masks.importance.curvature_scale`.
         rounds: Most rounds of rearrangement; None = until no swap helps.
+        kv: A key and value head that several heads share changes if ``any`` of them is selected, or only if
+            ``all`` are.
 
     Raises:
         InputError: A value is out of range.
@@ -32,6 +35,7 @@ class MaskSettings:
     kinds: str = "both"
     curvature: Curvature = "total"
     rounds: int | None = None
+    kv: KeyValue = "any"
 
     def __post_init__(self) -> None:
         if not 0 <= self.sparsity < 1:
@@ -43,10 +47,29 @@ class MaskSettings:
         if self.rounds is not None and self.rounds < 0:
             raise InputError(f"--rounds is {self.rounds}, expected at least 0")
 
-    @property
-    def selected_kinds(self) -> Collection[Kind]:
-        """The kinds of units that may be selected."""
-        return [kind for kind in KINDS if self.kinds in (kind, "both")]
+        if self.kv not in get_args(KeyValue):
+            raise InputError(f"--kv is {self.kv!r}, expected any or all")
+
+    def kinds_of(self, layout: Layout) -> Collection[Kind]:
+        """The kinds of units that may be selected in a model.
+
+        Args:
+            layout: Its units.
+
+        Returns:
+            Those asked for that it serves.
+
+        Raises:
+            InputError: It serves none of them.
+        """
+        asked: list[Kind] = [kind for kind in KINDS if self.kinds in (kind, "both")]
+        served = [kind for kind in asked if kind not in layout.unserved]
+        if not served:
+            raise InputError(
+                f"--kinds is {self.kinds}, which cannot be masked in this model: {layout.unserved[asked[0]]}",
+                hint="use --kinds filters" if "filters" not in layout.unserved else None,
+            )
+        return served
 
 
 @dataclass(frozen=True)
@@ -84,7 +107,7 @@ def localize(forget: Statistics, remaining: Statistics, layout: Layout, settings
     """
     c = curvature_scale(settings.curvature, remaining.count)
     scores = importance(forget, remaining, c)
-    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)
     return Localized(rearrange(mask, forget.mask_gradient, remaining, c, rounds=settings.rounds), scores)
 
 
@@ -101,6 +124,19 @@ def localize_before_request(full: Statistics, layout: Layout, settings: MaskSett
     """
     c = curvature_scale(settings.curvature, full.count)
     scores = warm_start_importance(full)
-    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)
     nothing = {key: tensor.new_zeros(len(tensor)) for key, tensor in full.mask_fisher.items()}
     return Localized(rearrange(mask, nothing, full, c, rounds=settings.rounds), scores)
+
+
+def note_on_units(layout: Layout) -> str | None:
+    """What to tell of units that no mask of a model holds.
+
+    Args:
+        layout: Its units.
+
+    Returns:
+        The note; None where all kinds are served.
+    """
+    notes = [f"the {kind} of this model stay frozen: {why}" for kind, why in layout.unserved.items()]
+    return "; ".join(notes) or None

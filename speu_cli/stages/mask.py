@@ -8,7 +8,7 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.files import MaskOrigin, write_mask
 from speu_cli.masks.importance import Curvature
-from speu_cli.masks.localization import MaskSettings, localize, localize_before_request
+from speu_cli.masks.localization import MaskSettings, localize, localize_before_request, note_on_units
 from speu_cli.masks.picture import check_picture, draw_mask
 from speu_cli.stages.request import (
     open_request,
@@ -17,6 +17,7 @@ from speu_cli.stages.request import (
     wanted_of,
 )
 from speu_cli.stages.runtime import Runtime
+from speu_cli.structures.mask import KeyValue
 from speu_cli.unlearning.forget_examples import ForgetExamples
 
 
@@ -33,6 +34,8 @@ class MaskResult:
         swaps: Units exchanged by rearrangement.
         forget_examples: Size of the forget set; None for a mask made before any request.
         picture: PNG of the mask, if one was asked for.
+        kv: When a key and value head that several heads share may change.
+        note: Something worth knowing, or None.
     """
 
     output: Path
@@ -43,6 +46,8 @@ class MaskResult:
     swaps: int
     forget_examples: int | None
     picture: Path | None
+    kv: KeyValue
+    note: str | None
 
 
 def mask(
@@ -56,6 +61,7 @@ def mask(
     kinds: str = "both",
     curvature: Curvature = "total",
     rounds: int | None = None,
+    kv: KeyValue = "any",
     forget_examples: ForgetExamples = "all",
     target_loss: float | None = None,
     picture: Path | None = None,
@@ -74,6 +80,8 @@ def mask(
         kinds: ``heads``, ``filters`` or ``both``.
         curvature: ``total`` or ``mean``, the two readings of Eq. 8.
         rounds: Most rounds of rearrangement. Default: until no swap helps.
+        kv: A key and value head that several heads share changes if ``any`` of them is selected, or only if
+            ``all`` are.
         forget_examples: ``all`` or ``remembered``: whose gradients count.
         target_loss: Loss of unseen examples. Default: that of the statistics' held-out set.
         picture: PNG to write.
@@ -87,7 +95,7 @@ def mask(
         InputError: A forget set without data, or data without a forget set.
     """
     runtime = runtime or Runtime()
-    settings = MaskSettings(sparsity, kinds, curvature, rounds)
+    settings = MaskSettings(sparsity, kinds, curvature, rounds, kv)
     if (forget is None) != (data is None):
         raise InputError(
             "a mask for a request needs both --data and --forget, one for any request needs neither"
@@ -97,6 +105,7 @@ def mask(
         check_picture(picture, force=runtime.force, inputs=(model, fisher, data, forget, output))
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     require_mask_statistics(file, fisher)
+    settings.kinds_of(session.layout)  # refused before any example is read
     forget_record = None
     if data is not None and forget is not None:
         request = open_request(
@@ -129,4 +138,6 @@ def mask(
         swaps=found.swaps,
         forget_examples=forget_record["count"] if forget_record else None,
         picture=picture,
+        kv=kv,
+        note=note_on_units(session.layout) if kinds == "both" else None,
     )

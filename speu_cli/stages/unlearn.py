@@ -15,7 +15,7 @@ from speu_cli.checkpoints.write import (
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.importance import Curvature
-from speu_cli.masks.localization import MaskSettings
+from speu_cli.masks.localization import MaskSettings, note_on_units
 from speu_cli.stages.chosen_mask import (
     ChosenMask,
     mask_from_file,
@@ -36,6 +36,7 @@ from speu_cli.stages.session import Session
 from speu_cli.stages.step import settle_rate
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.statistics.wanted import Part, Wanted, wanted_slices
+from speu_cli.structures.mask import KeyValue
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.rate import Rate
 from speu_cli.unlearning.second_order import second_order_direction
@@ -102,6 +103,7 @@ def unlearn(
     kinds: str = "both",
     curvature: Curvature = "total",
     rounds: int | None = None,
+    kv: KeyValue = "any",
     rate: float | None = None,
     target_loss: float | None = None,
     max_overshoot: float = 2.0,
@@ -125,6 +127,7 @@ def unlearn(
         kinds: Of a mask made here.
         curvature: Of a mask made here.
         rounds: Of a mask made here.
+        kv: Of a mask made here.
         rate: η. Default: the one at which the forget set looks unseen.
         target_loss: Mean loss that unseen examples have. Default: that of the statistics' held-out set.
         max_overshoot: Refuse a step that takes the forget loss past this multiple of the target.
@@ -142,7 +145,7 @@ def unlearn(
         InputError: Settings that contradict each other or are out of range.
     """
     runtime = runtime or Runtime()
-    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds)
+    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, kv)
     _check_request(output, mask, method, dry_run=dry_run)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)
@@ -153,6 +156,7 @@ def unlearn(
     require_mask_of_slices(given, mask, file, fisher)
     if given is None:
         require_mask_statistics(file, fisher)
+        mask_settings.kinds_of(session.layout)  # refused before any example is read
     unseen = target_loss if target_loss is not None else file.unseen_loss
     settings = StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
 
@@ -192,9 +196,17 @@ def unlearn(
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
         reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
-        note=None if found.value else "the forget set looks unseen already: the model is left as it was",
+        note=_note(session, found, kinds if given is None else "both"),
         seconds=seconds,
     )
+
+
+def _note(session: Session, found: Rate, kinds: str) -> str | None:
+    """What is worth knowing of a step; of units that are not served unless they were not asked for."""
+    notes = [note_on_units(session.layout) if kinds == "both" else None]
+    if not found.value:
+        notes.append("the forget set looks unseen already: the model is left as it was")
+    return "; ".join(filter(None, notes)) or None
 
 
 def _check_request(output: Path | None, mask: Path | None, method: Method, *, dry_run: bool) -> None:

@@ -45,11 +45,12 @@ class Listener:
     def __init__(self, model: nn.Module, layout: Layout, names: set[str], *, units: bool) -> None:
         self._names_of = {id(parameter): name for name, parameter in model.named_parameters()}
         self._wanted = names
-        self._groups = {group.output: group for group in layout} if units else {}
+        self._groups = {group.output: group for group in layout if group.output} if units else {}
         self._rules: dict[str, Rule] = {}
         self.without_rule: set[str] = set()
         for path, module in model.named_modules():
-            own, rule = self._own(module).keys(), find_rule(module)
+            own = self._own(module).keys()
+            rule = None if path in layout.left_to_autograd else find_rule(module)
             if own and rule is not None:
                 self._rules[path] = rule
             elif own:
@@ -155,7 +156,8 @@ class Listener:
         if not spread.requires_grad:
             spread.requires_grad_()
         self._pending.update(self._own(module).keys() - self.without_rule)
-        spread.register_hook(partial(self._factors_of, path, rule, module, args[0].detach()))
+        heard = partial(self._factors_of, rule, module, args[0].detach(), alike=spread is not output)
+        spread.register_hook(heard)
         return spread
 
     def _spread(self, path: str, output: Tensor) -> Tensor:
@@ -177,11 +179,13 @@ class Listener:
             )
         return output
 
-    def _factors_of(self, path: str, rule: Rule, module: nn.Module, inputs: Tensor, deltas: Tensor) -> None:
+    def _factors_of(
+        self, rule: Rule, module: nn.Module, inputs: Tensor, deltas: Tensor, *, alike: bool
+    ) -> None:
         if self._heard is None:
             return
         own = {local: name for name, local in self._own(module).items() if name not in self.without_rule}
-        rows, spans = self._rows(deltas)
+        rows, spans = self._rows(deltas, alike=alike)
         # Where layers are spread over devices, a module's input may come from that of the layer before.
         inputs = inputs.to(deltas.device)
         # A table is looked up by numbers, one a row; what all examples share is theirs each.
@@ -196,10 +200,19 @@ class Listener:
             if not self._pending[name]:
                 self._heard.parameter(name, together(self._uses.pop(name)))
 
-    def _rows(self, deltas: Tensor) -> tuple[int, Tensor]:
-        """How many rows a module's output has, and which are of which example: its tokens, or all alike."""
+    def _rows(self, deltas: Tensor, *, alike: bool) -> tuple[int, Tensor]:
+        """How many rows a module's output has, and which are of which example: its tokens, or all alike.
+
+        Args:
+            deltas: Gradient of the output.
+            alike: The output was one for all examples, as that of relative positions; there may be as many of
+                these as tokens.
+
+        Returns:
+            The number of rows, and the first row and number of rows of each example, int64 ``[n, 2]``.
+        """
         n, rows = len(self._spans), deltas.shape[:-1].numel()
-        if rows == n * self._positions:
+        if rows == n * self._positions and not alike:
             return rows, self._spans
         each = rows // n
         return rows, torch.tensor([[k * each, each] for k in range(n)])

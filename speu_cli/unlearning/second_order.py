@@ -8,14 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from speu_cli.statistics.sums import Statistics
+from speu_cli.structures.entries import Axes, put, take, taken_shape
 from speu_cli.structures.mask import Mask
 
 
 @dataclass(frozen=True)
 class SliceStep:
-    """Δθ/η of one parameter: ``values`` at ``indices`` along ``axis``, nothing elsewhere."""
+    """Δθ/η of one parameter: ``values`` at ``indices`` along ``axes``, nothing elsewhere."""
 
-    axis: int
+    axes: Axes
     indices: Tensor
     values: Tensor
 
@@ -37,17 +38,16 @@ class Direction:
         for name, step in self.steps.items():
             parameter = model.get_parameter(name)
             indices = step.indices.to(parameter.device)
-            moved = parameter.index_select(step.axis, indices) + rate * step.values.to(parameter)
-            parameter.index_copy_(step.axis, indices, moved)
+            moved = take(parameter, step.axes, indices) + rate * step.values.to(parameter)
+            put(parameter, step.axes, indices, moved)
 
     @contextmanager
     def applied(self, model: nn.Module, rate: float) -> Iterator[None]:
         """Move the model for a while, and put back the very bits it had."""
         saved = {
-            name: model.get_parameter(name).index_select(
-                step.axis, step.indices.to(model.get_parameter(name).device)
-            )
+            name: take(parameter, step.axes, step.indices.to(parameter.device))
             for name, step in self.steps.items()
+            for parameter in [model.get_parameter(name)]
         }
         self.apply(model, rate)
         try:
@@ -56,7 +56,7 @@ class Direction:
             with torch.no_grad():
                 for name, step in self.steps.items():
                     parameter = model.get_parameter(name)
-                    parameter.index_copy_(step.axis, step.indices.to(parameter.device), saved[name])
+                    put(parameter, step.axes, step.indices.to(parameter.device), saved[name])
 
 
 def second_order_direction(
@@ -75,15 +75,17 @@ def second_order_direction(
         The direction, on the selected slices.
     """
     steps = {}
-    for name, axis, indices in mask.slices():
+    for name, axes, indices in mask.slices():
         curvature = remaining.fisher[name] / remaining.count
-        damped = _slices(curvature, axis, indices) + damping * curvature.mean()
-        g = _slices(gradient.gradient[name], axis, indices)
+        damped = _slices(curvature, axes, indices) + damping * curvature.mean()
+        g = _slices(gradient.gradient[name], axes, indices)
         # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
-        steps[name] = SliceStep(axis, indices, torch.where(damped > 0, g / damped, 0.0))
+        steps[name] = SliceStep(axes, indices, torch.where(damped > 0, g / damped, 0.0))
     return Direction(steps)
 
 
-def _slices(tensor: Tensor, axis: int, indices: Tensor) -> Tensor:
+def _slices(tensor: Tensor, axes: Axes, indices: Tensor) -> Tensor:
     """The mask's slices of a whole parameter's sums; a tensor of no more than these is given back."""
-    return tensor if tensor.shape[axis] == len(indices) else tensor.index_select(axis, indices)
+    if tensor.shape == taken_shape(tensor.shape, axes, len(indices)):
+        return tensor
+    return take(tensor, axes, indices)

@@ -1,6 +1,7 @@
 """Statistics by autograd, one example at a time, in float64."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
@@ -31,12 +32,14 @@ def example_gradients(
     handles = [
         model.get_submodule(group.output).register_forward_pre_hook(_scale_by(masks[group.key], group.width))
         for group in layout
+        if group.output is not None
     ]
     gradients = []
     try:
         for index in range(len(encoded)):
             inputs, labels = encoded.collate([index])
-            loss = task.losses(model(**inputs).logits, labels).sum()
+            with _scaled_experts(model, layout, masks):
+                loss = task.losses(model(**inputs).logits, labels).sum()
             wanted = [*parameters.values(), *masks.values()]
             found = torch.autograd.grad(loss, wanted, materialize_grads=True)
             of_parameters, of_masks = found[: len(parameters)], found[len(parameters) :]
@@ -48,6 +51,29 @@ def example_gradients(
             handle.remove()
         model.requires_grad_(False)
     return gradients
+
+
+@contextmanager
+def _scaled_experts(model: nn.Module, layout: Layout, masks: dict[str, Tensor]) -> Iterator[None]:
+    """Where no module has the filters as its input, the variables scale the columns of the projection instead.
+
+    W·(m ⊙ a) is (W·diag(m))·a.
+    """
+    taken = []
+    for group in layout:
+        if group.output is None:
+            path, _, name = group.slices[-1].parameter.rpartition(".")
+            module = model.get_submodule(path)
+            weight = module._parameters.pop(name)
+            assert weight is not None
+            taken.append((module, name, weight))
+            setattr(module, name, weight * masks[group.key].reshape(len(weight), 1, -1))
+    try:
+        yield
+    finally:
+        for module, name, weight in taken:
+            delattr(module, name)
+            module._parameters[name] = weight
 
 
 def _scale_by(mask: Tensor, width: int) -> Callable[..., tuple[Tensor]]:

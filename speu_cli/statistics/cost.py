@@ -295,7 +295,7 @@ def require_alike_layers(model: PreTrainedModel, layout: Layout) -> None:
         why = "its heads are not among the units"
     elif any(group.output is None for group in layout):
         why = "its experts are differentiated one example at a time"
-    elif len(layout.of_kind("filters")) != model.config.num_hidden_layers:
+    elif len(find_family(model.config).layers) > 1:
         why = "its layers share their weights"
     else:
         return

@@ -156,8 +156,7 @@ class Listener:
         if not spread.requires_grad:
             spread.requires_grad_()
         self._pending.update(self._own(module).keys() - self.without_rule)
-        heard = partial(self._factors_of, rule, module, args[0].detach(), alike=spread is not output)
-        spread.register_hook(heard)
+        spread.register_hook(partial(self._factors_of, path, rule, module, args[0].detach()))
         return spread
 
     def _spread(self, path: str, output: Tensor) -> Tensor:
@@ -179,13 +178,11 @@ class Listener:
             )
         return output
 
-    def _factors_of(
-        self, rule: Rule, module: nn.Module, inputs: Tensor, deltas: Tensor, *, alike: bool
-    ) -> None:
+    def _factors_of(self, path: str, rule: Rule, module: nn.Module, inputs: Tensor, deltas: Tensor) -> None:
         if self._heard is None:
             return
         own = {local: name for name, local in self._own(module).items() if name not in self.without_rule}
-        rows, spans = self._rows(deltas, alike=alike)
+        rows, spans = self._rows(deltas)
         # Where layers are spread over devices, a module's input may come from that of the layer before.
         inputs = inputs.to(deltas.device)
         # A table is looked up by numbers, one a row; what all examples share is theirs each.
@@ -200,19 +197,10 @@ class Listener:
             if not self._pending[name]:
                 self._heard.parameter(name, together(self._uses.pop(name)))
 
-    def _rows(self, deltas: Tensor, *, alike: bool) -> tuple[int, Tensor]:
-        """How many rows a module's output has, and which are of which example: its tokens, or all alike.
-
-        Args:
-            deltas: Gradient of the output.
-            alike: The output was one for all examples, as that of relative positions; there may be as many of
-                these as tokens.
-
-        Returns:
-            The number of rows, and the first row and number of rows of each example, int64 ``[n, 2]``.
-        """
+    def _rows(self, deltas: Tensor) -> tuple[int, Tensor]:
+        """How many rows a module's output has, and which are of which example: its tokens, or all alike."""
         n, rows = len(self._spans), deltas.shape[:-1].numel()
-        if rows == n * self._positions and not alike:
+        if rows == n * self._positions:
             return rows, self._spans
         each = rows // n
         return rows, torch.tensor([[k * each, each] for k in range(n)])

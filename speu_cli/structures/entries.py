@@ -1,8 +1,8 @@
 """Entries of a tensor by their numbers along one axis, or along several axes counted together.
 
 Along one axis they are what ``index_select`` gives. Along several, which begin with the tensor's first,
-entry ``(i, k)`` of axes of lengths ``[m, n]`` has the number ``i·n + k``; taken out, the entries stand along the first
-of the axes, and the others have length 1: what is taken has as many axes as the whole.
+entry ``(i, k)`` of axes of lengths ``[m, n]`` has the number ``i·n + k``; taken out, the entries stand along
+the first of the axes, and the others have length 1: what is taken has as many axes as the whole.
 """
 
 from collections.abc import Sequence

@@ -1,6 +1,7 @@
 """What a family file says."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -80,8 +81,9 @@ class Family:
         layers: What the configuration calls the number of layers; where layers lie in groups, the number of
             these first.
         reserved_positions: Position embeddings that no token can take.
-        left_to_autograd: Modules below the base model whose outputs are not of examples, so that no rule can
-            tell whose is what.
+        left_to_autograd: Endings of paths of modules that one output of is for all examples, so that no rule
+            can tell whose gradient is what; and the switch in the configuration that makes it so, or "" for
+            always.
     """
 
     model_type: str
@@ -91,4 +93,4 @@ class Family:
     dense_filters: UnitPaths | None = None
     layers: tuple[str, ...] = ("num_hidden_layers",)
     reserved_positions: int = 0
-    left_to_autograd: tuple[str, ...] = ()
+    left_to_autograd: Mapping[str, str] = field(default_factory=dict)

@@ -96,5 +96,10 @@ def find_layout(model: PreTrainedModel) -> Layout:
             filters = family.dense_filters
         groups.append(find_group(model, Place("filters", layer, path), filters))
     unserved: dict[Kind, str] = {"heads": family.heads.why} if isinstance(family.heads, Unserved) else {}
-    aside = frozenset(f"{base}.{module}" for module in family.left_to_autograd)
-    return Layout(tuple(groups), unserved, aside)
+    aside = [
+        path
+        for path, _ in model.named_modules()
+        for ending, switch in family.left_to_autograd.items()
+        if path.endswith(f".{ending}") and (not switch or getattr(config, switch))
+    ]
+    return Layout(tuple(groups), unserved, frozenset(aside))

@@ -38,7 +38,7 @@ def example_gradients(
     try:
         for index in range(len(encoded)):
             inputs, labels = encoded.collate([index])
-            with _scaled_experts(model, layout, masks):
+            with _scaled(model, layout, masks):
                 loss = task.losses(model(**inputs).logits, labels).sum()
             wanted = [*parameters.values(), *masks.values()]
             found = torch.autograd.grad(loss, wanted, materialize_grads=True)
@@ -54,8 +54,8 @@ def example_gradients(
 
 
 @contextmanager
-def _scaled_experts(model: nn.Module, layout: Layout, masks: dict[str, Tensor]) -> Iterator[None]:
-    """Where no module has the filters as its input, the variables scale the columns of the projection instead.
+def _scaled(model: nn.Module, layout: Layout, masks: dict[str, Tensor]) -> Iterator[None]:
+    """Where no module has the filters as its input, the variables scale columns of the projection instead.
 
     W·(m ⊙ a) is (W·diag(m))·a.
     """

@@ -16,6 +16,8 @@ from speu_cli.structures.mask import KeyValue, Mask
 from tiny import ALL_FAMILIES, FAMILIES
 
 EXACT = 1e-10
+# Its norms compute in float32 whatever the type of the model.
+SINGLE = {"gemma3_text": 1e-7}
 # The four others have tests of their own, and pictures are no texts.
 MORE = tuple(family for family in ALL_FAMILIES if family not in {*FAMILIES, "vit"})
 EXPERTS = ("mixtral", "qwen2_moe", "qwen3_moe")
@@ -40,24 +42,20 @@ def test_equal_to_autograd_one_example_at_a_time(family: str, tmp_path: Path) ->
     case, told = make_case(tmp_path, family, count=7), Notes()
     names = wanted_parameters(case.model, case.layout, "all")
     found = collected(case, Wanted(names), told)
-    assert (
-        largest_difference(found, oracle.statistics(case.model, case.layout, case.task, case.encoded, names))
-        < EXACT
-    )
-    # Experts, routers, and what relative positions are made of: no rule knows these.
-    assert bool(told.notes) == (family in EXPERTS or "deberta" in family)
+    expected = oracle.statistics(case.model, case.layout, case.task, case.encoded, names)
+    assert largest_difference(found, expected) < SINGLE.get(family, EXACT)
+    # Experts, routers, what relative positions go through, and embeddings of a class of their own.
+    assert bool(told.notes) == (family in {*EXPERTS, "opt", "gemma3_text"} or "deberta" in family)
 
 
 @families
-def test_of_what_units_own_rules_know_all_but_experts(family: str, tmp_path: Path) -> None:
+def test_of_what_units_own_rules_know_all_but_what_has_no_examples(family: str, tmp_path: Path) -> None:
     case, told = make_case(tmp_path, family, count=5), Notes()
     names = wanted_parameters(case.model, case.layout, "structures")
     found = collected(case, Wanted(names), told)
-    assert (
-        largest_difference(found, oracle.statistics(case.model, case.layout, case.task, case.encoded, names))
-        < EXACT
-    )
-    assert len(told.notes) == (family in EXPERTS)
+    expected = oracle.statistics(case.model, case.layout, case.task, case.encoded, names)
+    assert largest_difference(found, expected) < SINGLE.get(family, EXACT)
+    assert len(told.notes) == (family in EXPERTS or "deberta" in family)
 
 
 @families
@@ -67,7 +65,8 @@ def test_the_slices_of_a_mask_are_those_of_the_whole(family: str, kv: KeyValue, 
     selected = {group.key: torch.rand(group.count, generator=draw) < 0.5 for group in case.layout}
     mask = Mask(case.layout, selected, kv)
     found = collected(case, Wanted(wanted_slices(mask), mask_statistics=False))
-    whole = collected(case, Wanted(wanted_parameters(case.model, case.layout, "structures")))
+    names = wanted_parameters(case.model, case.layout, "structures")
+    whole = collected(case, Wanted(names))
     for name, axes, indices in mask.slices():
         for part in ("fisher", "gradient"):
             mine: Tensor = getattr(found, part)[name]
@@ -99,16 +98,3 @@ def test_many_filters_of_experts_are_sampled_as_one_group(family: str, tmp_path:
     found = collected(case, Wanted({}, sampled=sampled, most_units=23))
     assert {tuple(rows.shape) for rows in found.mask_rows.values()} == {(3, 24)}
     assert found.sampled.tolist() == sampled.tolist()
-
-
-def test_positions_that_are_as_many_as_tokens(tmp_path: Path) -> None:
-    """DeBERTa projects a table of relative positions, one for all examples, with the weights of its queries."""
-    case = make_case(tmp_path, "deberta-v2-shared", count=9)
-    longest = 10  # twice the buckets of positions
-    assert longest in case.encoded.lengths
-    names = wanted_parameters(case.model, case.layout, "structures")
-    found = collected(case, Wanted(names), batch_tokens=10_000)
-    assert (
-        largest_difference(found, oracle.statistics(case.model, case.layout, case.task, case.encoded, names))
-        < EXACT
-    )

@@ -19,5 +19,12 @@ FAMILY = Family(
         output="attention.output.dense",
     ),
     filters=UnitPaths(inputs=(Input("intermediate.dense"),), output="output.dense"),
-    left_to_autograd=("encoder.LayerNorm",),  # of the table of relative positions, which has no examples
+    # What the table of relative positions goes through; it has no examples.
+    left_to_autograd={
+        "encoder.LayerNorm": "",
+        "attention.self.pos_query_proj": "",
+        "attention.self.pos_key_proj": "",
+        "attention.self.query_proj": "share_att_key",
+        "attention.self.key_proj": "share_att_key",
+    },
 )

@@ -17,6 +17,7 @@ from transformers import (
 )
 from transformers.utils import logging
 
+from speu_cli.checkpoints.adapters import Adapter, merge_adapter, read_adapter
 from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.errors import ArtifactError, InputError, ResourceError
 
@@ -44,6 +45,7 @@ class Checkpoint:
         tokenizer: Its tokenizer.
         stored_dtype: Type of the weights in the file, for writing them back as they were.
         identity: Content hashes of weights, configuration and tokenizer.
+        adapter: What the folder holds, if that is no whole model; it is merged into its base.
     """
 
     folder: Path
@@ -51,13 +53,15 @@ class Checkpoint:
     tokenizer: PreTrainedTokenizerBase
     stored_dtype: torch.dtype
     identity: ModelIdentity
+    adapter: Adapter | None = None
 
 
 def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
     """Load a fine-tuned sequence classification or regression model.
 
     Args:
-        folder: A checkpoint folder with ``config.json``, ``*.safetensors`` and tokenizer files.
+        folder: A checkpoint folder with ``config.json``, ``*.safetensors`` and tokenizer files; or an
+            adapter's.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` spreads the layers over all GPUs.
         dtype: Type to compute in. Default: float32, whatever the file holds, for squares need it.
 
@@ -69,11 +73,13 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     """
     config = read_config(folder)
     check_device(device)
-    require_safetensors(folder)
+    adapter = read_adapter(folder)
+    source = adapter.base if adapter else folder
+    require_safetensors(source)
     try:
         with without_bars():
             model, report = AutoModelForSequenceClassification.from_pretrained(
-                folder,
+                source,
                 config=config,
                 dtype="auto",
                 use_safetensors=True,
@@ -83,7 +89,11 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
                 device_map=SPREAD if device == SPREAD else None,
             )
     except Exception as error:  # from_pretrained raises many types, each meaning "not loadable"
-        raise ArtifactError(f"cannot load the weights in {folder}: {_first_line(error)}") from error
+        raise ArtifactError(f"cannot load the weights in {source}: {_first_line(error)}") from error
+    if adapter:
+        model = merge_adapter(model, adapter)
+        report["missing_keys"] = set(report["missing_keys"]) - adapter.whole
+        report["mismatched_keys"] = [one for one in report["mismatched_keys"] if one[0] not in adapter.whole]
     for name, stored_shape, shape in report["mismatched_keys"]:
         raise ArtifactError(
             f"weight '{name}' in {folder} has shape {list(stored_shape)}, its config.json says {list(shape)}"
@@ -101,11 +111,11 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
-    tokenizer = load_tokenizer(folder)
+    tokenizer = load_tokenizer(adapter.tokenizer if adapter else folder)
     identity = identify(model, tokenizer)
     cast(model, dtype)
     placed = model if device == SPREAD else model.to(device)
-    return Checkpoint(folder, placed, tokenizer, stored, identity)
+    return Checkpoint(folder, placed, tokenizer, stored, identity, adapter)
 
 
 @contextmanager
@@ -144,6 +154,12 @@ def read_config(folder: Path) -> PretrainedConfig:
             f"model folder not found: {folder}",
             hint="give a local checkpoint folder; models are never downloaded",
         )
+    adapter = read_adapter(folder)
+    if adapter:
+        of_base = read_config(adapter.base)
+        if adapter.outputs is not None and adapter.outputs != of_base.num_labels:
+            of_base.num_labels = adapter.outputs
+        return of_base
     try:
         fields = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError, RecursionError) as error:

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForSequenceClassification, PretrainedConfig, PreTrainedModel
 
 from speu_cli.artifacts.digest import hash_text
+from speu_cli.checkpoints.adapters import read_adapter
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import (
     BrokenConfigError,
@@ -44,7 +45,9 @@ def load_outline(folder: Path, *, device: str, dtype: torch.dtype) -> Checkpoint
     except Exception as error:  # many types, each meaning that the numbers do not fit each other
         raise BrokenConfigError(folder, error) from error
     nobody = ModelIdentity(type(model).__name__, *[hash_text("")] * 3)
-    return Checkpoint(folder, model, load_tokenizer(folder), dtype, nobody)
+    adapter = read_adapter(folder)
+    tokenizer = load_tokenizer(adapter.tokenizer if adapter else folder)
+    return Checkpoint(folder, model, tokenizer, dtype, nobody, adapter)
 
 
 def build_model(config: PretrainedConfig, *, device: str, dtype: torch.dtype) -> PreTrainedModel:

@@ -2,6 +2,7 @@
 
 import json
 import random
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,8 @@ from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
 from tokenizers.processors import TemplateProcessing
 from transformers import (
+    AutoModelForImageClassification,
+    AutoModelForSequenceClassification,
     BertConfig,
     BertForSequenceClassification,
     DistilBertConfig,
@@ -23,7 +26,11 @@ from transformers import (
     RobertaForSequenceClassification,
 )
 
+from tiny_families import MORE
+
 FAMILIES = ("bert", "roberta", "distilbert", "llama")
+# Every one that there is a table of: tests that are not fast go through the four above.
+ALL_FAMILIES = (*FAMILIES, *MORE)
 SPECIAL = ["[CLS]", "[PAD]", "[SEP]", "[UNK]"]
 WORDS = [f"word{number}" for number in range(60)]
 
@@ -68,12 +75,16 @@ def tiny_model(family: str, *, outputs: int = 2, layers: int = 2, seed: int = 0)
             )
         ),
     }
-    model: PreTrainedModel = models[family]()
+    auto = AutoModelForImageClassification if family == "vit" else AutoModelForSequenceClassification
+    more = {name: partial(auto.from_config, MORE[name](**common, **sizes)) for name in MORE if name == family}
+    model: PreTrainedModel = (models | more)[family]()
     # As initialised the weights are so small that all examples look alike.
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if parameter.ndim > 1 and "embed" not in name:
                 parameter.mul_(12.0)
+    if any(".experts." in name for name, _ in model.named_parameters()):
+        model.set_experts_implementation("eager")  # the other knows no float64
     return model.eval().requires_grad_(False)
 
 

@@ -8,6 +8,7 @@ from subjects import Fisher, Subject
 from peers.speu import Speu
 from speu_cli.masks.selection import select
 from speu_cli.statistics.wanted import Part, Wanted, wanted_slices
+from speu_cli.structures.entries import take
 from speu_cli.structures.layout import KINDS
 
 SPARSITY = 0.9
@@ -31,4 +32,4 @@ class SpeuMasked(Speu):
 
 
 def _cut(tensor: torch.Tensor, part: Part | None) -> torch.Tensor:
-    return tensor if part is None else tensor.index_select(part.axis, part.indices)
+    return tensor if part is None else take(tensor, part.axes, part.indices)

@@ -8,6 +8,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from speu_cli.artifacts.digest import hash_tensors
+from speu_cli.checkpoints.adapters import read_adapter
 from speu_cli.checkpoints.heads import ANSWERING, MODELLING, SEQUENCE, HeadKind
 from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.checkpoints.load import (
@@ -18,7 +19,7 @@ from speu_cli.checkpoints.load import (
     require_safetensors,
 )
 from speu_cli.checkpoints.processors import load_processor
-from speu_cli.errors import ArtifactError
+from speu_cli.errors import ArtifactError, InputError
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,12 @@ def load_base(folder: Path, head: Head, *, seed: int, device: str = "cpu") -> Ba
 
     Raises:
         ArtifactError: The folder holds no such model, a pickled one, or only a part of its encoder.
+        InputError: It holds an adapter.
     """
+    if read_adapter(folder):
+        raise InputError(
+            f"{folder} holds an adapter, expected a whole model", hint="merge it with peft first"
+        )
     config = read_config(folder)
     check_device(device)
     require_safetensors(folder, head.kind)

@@ -10,6 +10,7 @@ import torch
 from transformers import AutoConfig, PretrainedConfig, PreTrainedModel
 from transformers.utils import logging
 
+from speu_cli.checkpoints.adapters import Adapter, merge_adapter, read_adapter
 from speu_cli.checkpoints.heads import SEQUENCE, HeadKind, head_of
 from speu_cli.checkpoints.identity import ModelIdentity, identify
 from speu_cli.checkpoints.processors import Processor, first_line, load_processor
@@ -39,6 +40,7 @@ class Checkpoint:
         tokenizer: Its tokenizer; of a model for images its image processor.
         stored_dtype: Type of the weights in the file, for writing them back as they were.
         identity: Content hashes of weights, configuration and tokenizer.
+        adapter: What the folder holds, if that is no whole model; it is merged into its base.
     """
 
     folder: Path
@@ -46,6 +48,7 @@ class Checkpoint:
     tokenizer: Processor
     stored_dtype: torch.dtype
     identity: ModelIdentity
+    adapter: Adapter | None = None
 
 
 def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = torch.float32) -> Checkpoint:
@@ -53,7 +56,7 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
 
     Args:
         folder: A checkpoint folder with ``config.json``, ``*.safetensors``, and files of a tokenizer or of an
-            image processor.
+            image processor; or an adapter's.
         device: ``cpu``, ``cuda``, ``cuda:1``, ``mps`` …; ``auto`` spreads the layers over all GPUs.
         dtype: Type to compute in. Default: float32, whatever the file holds, for squares need it.
 
@@ -66,11 +69,13 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     config = read_config(folder)
     head = head_of(config) or SEQUENCE
     check_device(device)
-    require_safetensors(folder, head)
+    adapter = read_adapter(folder)
+    source = adapter.base if adapter else folder
+    require_safetensors(source, head)
     try:
         with without_bars():
             model, report = head.auto_class.from_pretrained(
-                folder,
+                source,
                 config=config,
                 dtype="auto",
                 use_safetensors=True,
@@ -80,7 +85,11 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
                 device_map=SPREAD if device == SPREAD else None,
             )
     except Exception as error:  # from_pretrained raises many types, each meaning "not loadable"
-        raise ArtifactError(f"cannot load the weights in {folder}: {first_line(error)}") from error
+        raise ArtifactError(f"cannot load the weights in {source}: {first_line(error)}") from error
+    if adapter:
+        model = merge_adapter(model, adapter)
+        report["missing_keys"] = set(report["missing_keys"]) - adapter.whole
+        report["mismatched_keys"] = [one for one in report["mismatched_keys"] if one[0] not in adapter.whole]
     for name, stored_shape, shape in report["mismatched_keys"]:
         raise ArtifactError(
             f"weight '{name}' in {folder} has shape {list(stored_shape)}, its config.json says {list(shape)}"
@@ -98,11 +107,11 @@ def load_checkpoint(folder: Path, *, device: str = "cpu", dtype: torch.dtype = t
     for name, parameter in model.named_parameters():
         if not parameter.isfinite().all():
             raise ArtifactError(f"weight '{name}' in {folder} holds NaN or infinity, expected finite numbers")
-    tokenizer = load_processor(folder, config, images=head.reads_images)
+    tokenizer = load_processor(adapter.tokenizer if adapter else folder, config, images=head.reads_images)
     identity = identify(model, tokenizer)
     cast(model, dtype)
     placed = model if device == SPREAD else model.to(device)
-    return Checkpoint(folder, placed, tokenizer, stored, identity)
+    return Checkpoint(folder, placed, tokenizer, stored, identity, adapter)
 
 
 @contextmanager
@@ -141,6 +150,12 @@ def read_config(folder: Path) -> PretrainedConfig:
             f"model folder not found: {folder}",
             hint="give a local checkpoint folder; models are never downloaded",
         )
+    adapter = read_adapter(folder)
+    if adapter:
+        of_base = read_config(adapter.base)
+        if adapter.outputs is not None and adapter.outputs != of_base.num_labels:
+            of_base.num_labels = adapter.outputs
+        return of_base
     try:
         fields = json.loads((folder / "config.json").read_text())
     except (OSError, ValueError, RecursionError) as error:

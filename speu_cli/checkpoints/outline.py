@@ -7,6 +7,7 @@ import torch
 from transformers import PretrainedConfig, PreTrainedModel
 
 from speu_cli.artifacts.digest import hash_text
+from speu_cli.checkpoints.adapters import read_adapter
 from speu_cli.checkpoints.heads import SEQUENCE, head_of
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import (
@@ -45,9 +46,10 @@ def load_outline(folder: Path, *, device: str, dtype: torch.dtype) -> Checkpoint
     except Exception as error:  # many types, each meaning that the numbers do not fit each other
         raise BrokenConfigError(folder, error) from error
     nobody = ModelIdentity(type(model).__name__, *[hash_text("")] * 3)
-    head = head_of(config) or SEQUENCE
-    processor = load_processor(folder, config, images=head.reads_images)
-    return Checkpoint(folder, model, processor, dtype, nobody)
+    head, adapter = head_of(config) or SEQUENCE, read_adapter(folder)
+    place = adapter.tokenizer if adapter else folder
+    processor = load_processor(place, config, images=head.reads_images)
+    return Checkpoint(folder, model, processor, dtype, nobody, adapter)
 
 
 def build_model(config: PretrainedConfig, *, device: str, dtype: torch.dtype) -> PreTrainedModel:

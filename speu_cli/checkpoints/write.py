@@ -25,6 +25,7 @@ NOT_COPIED = (
     "*.msgpack",
     "*.onnx",
     "trainer_state.json",
+    "adapter_config.json",
     ".*.lock",
     RECORD_NAME,
 )
@@ -70,7 +71,7 @@ def write_checkpoint(
     with atomic_folder(target, force=force) as folder:
         save_weights(checkpoint, folder)
         cast(checkpoint.model, computed_in)
-        for path in _copied_files(checkpoint.folder):
+        for path in _copied_files(checkpoint):
             shutil.copyfile(path, folder / path.name)
         if extra is not None:
             extra(folder)
@@ -99,17 +100,19 @@ def planned_files(checkpoint: Checkpoint, extra: Iterable[str] = ()) -> dict[str
     """
     width = checkpoint.stored_dtype.itemsize
     weights = sum(parameter.numel() for parameter in checkpoint.model.parameters()) * width
-    sizes: dict[str, int | None] = {
-        path.name: path.stat().st_size for path in _copied_files(checkpoint.folder)
-    }
+    sizes: dict[str, int | None] = {path.name: path.stat().st_size for path in _copied_files(checkpoint)}
     return sizes | {"model.safetensors": weights, RECORD_NAME: None} | dict.fromkeys(extra)
 
 
-def _copied_files(folder: Path) -> list[Path]:
+def _copied_files(checkpoint: Checkpoint) -> list[Path]:
+    """The source folder's; those of an adapter's base too, where the tokenizer comes from there."""
+    folder, adapter = checkpoint.folder, checkpoint.adapter
+    files = [*folder.iterdir()]
+    if adapter and adapter.tokenizer != folder:
+        own = {path.name for path in files} | {"config.json"}
+        files += [path for path in adapter.base.iterdir() if path.name not in own]
     return sorted(
-        path
-        for path in folder.iterdir()
-        if path.is_file() and not any(path.match(pattern) for pattern in NOT_COPIED)
+        path for path in files if path.is_file() and not any(path.match(pattern) for pattern in NOT_COPIED)
     )
 
 

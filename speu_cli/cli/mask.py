@@ -9,6 +9,7 @@ from speu_cli.cli.options import (
     FisherOption,
     ForceOption,
     ForgetExamplesOption,
+    KeyValueOption,
     KindsOption,
     ModelArgument,
     ObjectiveOption,
@@ -57,6 +58,7 @@ def mask(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
+    kv: KeyValueOption = "any",
     objective: ObjectiveOption = "mlr",
     within: WithinOption = None,
     forget_examples: ForgetExamplesOption = "all",
@@ -82,6 +84,7 @@ def mask(
             kinds=kinds,
             curvature=curvature,
             rounds=rounds,
+            kv=kv,
             objective=objective,
             within=within,
             forget_examples=forget_examples,
@@ -95,6 +98,8 @@ def mask(
 
 def _show(out: Output, result: "MaskResult") -> None:
     """Print what was selected."""
+    if result.note is not None:
+        out.note(result.note)
     if out.json:
         out.json_object(result)
         return

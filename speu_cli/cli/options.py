@@ -28,6 +28,7 @@ of_runtime = partial(typer.Option, rich_help_panel="Runtime")
 
 Kinds = Literal["heads", "filters", "both"]
 Curvature = Literal["total", "mean"]
+KeyValue = Literal["any", "all"]
 Objective = Literal["mlr", "mlf", "norm"]
 SecondOrder = Literal["spe-so", "so"]
 Method = Literal["spe-so", "so", "ssd"]
@@ -111,6 +112,14 @@ KindsOption = Annotated[Kinds, of_method("--kinds", help="What the mask chooses 
 CurvatureOption = Annotated[
     Curvature,
     of_method("--curvature", help="Curvature of the summed loss (total) or of the mean loss (mean)."),
+]
+KeyValueOption = Annotated[
+    KeyValue,
+    of_method(
+        "--kv",
+        help="With grouped-query attention: let a key and value head that several heads share change if any "
+        "of them is chosen, or only if all are.",
+    ),
 ]
 RoundsOption = Annotated[
     int | None,

@@ -13,6 +13,7 @@ from speu_cli.cli.options import (
     ForceOption,
     ForgetExamplesOption,
     ForgetOption,
+    KeyValueOption,
     KindsOption,
     MaxOvershootOption,
     ObjectiveOption,
@@ -50,13 +51,13 @@ EXAMPLES = """
 
 # What a state settles for all its requests.
 SETTLED = (
-    *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds"),
+    *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds", "kv"),
     *("objective", "within", "ssd_alpha", "ssd_lambda"),
     *("target_loss", "max_overshoot", "damping", "forget_examples"),
 )
 # What only the second-order step has.
 OF_A_STEP = (
-    *("sparsity", "kinds", "curvature", "rounds", "objective", "within"),
+    *("sparsity", "kinds", "curvature", "rounds", "kv", "objective", "within"),
     *("rate", "max_overshoot", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
 )
 
@@ -91,7 +92,7 @@ def unlearn(
         of_input(
             "--mask",
             metavar="FILE",
-            help="A mask from speu mask; without it one is made with --sparsity, --kinds, --rounds, "
+            help="A mask from speu mask; without it one is made with --sparsity, --kinds, --rounds, --kv, "
             "--objective and --within.",
         ),
     ] = None,
@@ -101,6 +102,7 @@ def unlearn(
     kinds: KindsOption = "both",
     curvature: CurvatureOption = "total",
     rounds: RoundsOption = None,
+    kv: KeyValueOption = "any",
     objective: ObjectiveOption = "mlr",
     within: WithinOption = None,
     ssd_alpha: SsdAlphaOption = 10.0,
@@ -182,6 +184,7 @@ def unlearn(
             kinds=kinds,
             curvature=curvature,
             rounds=rounds,
+            kv=kv,
             objective=objective,
             within=within,
             ssd_alpha=ssd_alpha,

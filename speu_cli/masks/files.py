@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import torch
 from torch import Tensor
@@ -13,7 +13,7 @@ from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.errors import ArtifactError
 from speu_cli.masks.localization import Localized, MaskSettings
 from speu_cli.structures.layout import Layout
-from speu_cli.structures.mask import Mask
+from speu_cli.structures.mask import KeyValue, Mask
 
 KIND = "mask"
 ENTRIES = "within/"
@@ -88,7 +88,11 @@ def read_mask(path: Path, model: ModelIdentity, layout: Layout) -> tuple[Mask, R
         raise ArtifactError(
             f"{path} is a mask of another architecture: it has {_sizes(units)}, this model {_sizes(expected)}"
         )
-    mask = Mask.zeros(layout)
+    settings = artifact.record.get("settings")
+    kv: Any = settings.get("kv", "any") if isinstance(settings, dict) else None
+    if kv not in get_args(KeyValue):
+        raise ArtifactError(f"{path} is not a complete mask: 'kv' is {kv!r}, expected any or all")
+    mask = Mask.zeros(layout, kv)
     try:
         model.require_same(ModelIdentity(**artifact.record["model"]), str(path))
         for key, flags in mask.selected.items():
@@ -117,7 +121,7 @@ def _entries(tensors: Mapping[str, Tensor], mask: Mask, path: Path) -> dict[str,
         ArtifactError: They are no flags, or not of the selected slices.
     """
     found = {name.removeprefix(ENTRIES): flags for name, flags in tensors.items() if name.startswith(ENTRIES)}
-    slices = {name: (axis, len(indices)) for name, axis, indices in mask.slices()}
+    slices = {name: (axes[0], len(indices)) for name, axes, indices in mask.slices()}
     for name, flags in found.items():
         axis, length = slices.get(name, (0, -1))
         if flags.dtype != torch.bool or flags.ndim <= axis or flags.shape[axis] != length:
@@ -135,4 +139,5 @@ def _sizes(units: object) -> str:
     for key, count in units.items():
         kind = str(key).partition("/")[0]
         totals[kind] = totals.get(kind, 0) + int(count)
-    return ", ".join(f"{count} {kind}" for kind, count in totals.items()) + f" in {len(units) // 2} layers"
+    layers = {str(key).partition("/")[2] for key in units}
+    return ", ".join(f"{count} {kind}" for kind, count in totals.items()) + f" in {len(layers)} layers"

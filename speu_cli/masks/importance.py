@@ -7,6 +7,7 @@ from torch import Tensor
 
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.validity import diagonal_of
+from speu_cli.structures.entries import take
 from speu_cli.structures.layout import Layout, Slice, UnitGroup
 
 Curvature = Literal["total", "mean"]
@@ -94,5 +95,5 @@ def gradient_norms(forget: Statistics, layout: Layout) -> dict[str, Tensor]:
 def _squared_norms(gradient: Tensor, group: UnitGroup, part: Slice) -> Tensor:
     """Σ g² over the slice of each unit of a group, ``[units]``."""
     blocks = part.indices(torch.arange(0, group.count, part.shared_by))
-    squares = gradient.index_select(part.axis, blocks).square().movedim(part.axis, 0)
+    squares = take(gradient, part.axes, blocks).square().movedim(part.axes[0], 0)
     return squares.reshape(group.count // part.shared_by, -1).sum(1).repeat_interleave(part.shared_by)

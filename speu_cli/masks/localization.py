@@ -20,6 +20,7 @@ from speu_cli.masks.selection import select
 from speu_cli.masks.within import wanda_sparsity
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import KINDS, Kind, Layout
+from speu_cli.structures.mask import KeyValue
 
 Objective = Literal["mlr", "mlf", "norm"]
 
@@ -33,6 +34,8 @@ class MaskSettings:
         kinds: ``heads``, ``filters`` or ``both``.
         curvature: Reading of Eq. 8, see :func:`speu_cli.masks.importance.curvature_scale`.
         rounds: Most rounds of rearrangement; None = until no swap helps.
+        kv: A key and value head that several heads share changes if ``any`` of them is selected, or only if
+            ``all`` are.
         objective: What units are chosen by: ``mlr``, least loss of the remaining set (Eq. 8); ``mlf``, most
             loss of the forget set (Eq. 18); ``norm``, the norm of the forget set's gradient.
         within: How entries are chosen inside the selected units, ``wanda:S``; None = all of them.
@@ -45,6 +48,7 @@ class MaskSettings:
     kinds: str = "both"
     curvature: Curvature = "total"
     rounds: int | None = None
+    kv: KeyValue = "any"
     objective: Objective = "mlr"
     within: str | None = None
 
@@ -62,10 +66,29 @@ class MaskSettings:
         if self.within is not None:
             wanda_sparsity(self.within)
 
-    @property
-    def selected_kinds(self) -> Collection[Kind]:
-        """The kinds of units that may be selected."""
-        return [kind for kind in KINDS if self.kinds in (kind, "both")]
+        if self.kv not in get_args(KeyValue):
+            raise InputError(f"--kv is {self.kv!r}, expected any or all")
+
+    def kinds_of(self, layout: Layout) -> Collection[Kind]:
+        """The kinds of units that may be selected in a model.
+
+        Args:
+            layout: Its units.
+
+        Returns:
+            Those asked for that it serves.
+
+        Raises:
+            InputError: It serves none of them.
+        """
+        asked: list[Kind] = [kind for kind in KINDS if self.kinds in (kind, "both")]
+        served = [kind for kind in asked if kind not in layout.unserved]
+        if not served:
+            raise InputError(
+                f"--kinds is {self.kinds}, which cannot be masked in this model: {layout.unserved[asked[0]]}",
+                hint="use --kinds filters" if "filters" not in layout.unserved else None,
+            )
+        return served
 
     @property
     def needs_mask_statistics(self) -> bool:
@@ -124,7 +147,7 @@ def localize_by_remaining_loss(
     """Find the units without which the remaining set's loss would rise most (MLR: Eq. 8, then Eq. 9)."""
     c = curvature_scale(settings.curvature, remaining.count)
     scores = importance(forget, remaining, c)
-    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)
     return Localized(rearrange(mask, forget.mask_gradient, remaining, c, rounds=settings.rounds), scores)
 
 
@@ -135,7 +158,7 @@ def localize_by_forget_loss(
     _require_examples(forget, settings)
     c = curvature_scale(settings.curvature, forget.count)
     scores = forget_loss_importance(forget, remaining, c)
-    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)
     u = remaining.mask_gradient
     return Localized(rearrange_selected(mask, u, forget, c, rounds=settings.rounds), scores)
 
@@ -144,7 +167,7 @@ def localize_by_norm(forget: Statistics, layout: Layout, settings: MaskSettings)
     """Find the units with the largest gradients of the forget set (NORM); nothing is rearranged."""
     _require_examples(forget, settings)
     scores = gradient_norms(forget, layout)
-    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)
     return Localized(Rearranged(mask, 0.0, 0.0, 0), scores, has_objective=False)
 
 
@@ -174,6 +197,19 @@ def localize_before_request(full: Statistics, layout: Layout, settings: MaskSett
     """
     c = curvature_scale(settings.curvature, full.count)
     scores = warm_start_importance(full)
-    mask = select(scores, layout, settings.selected_kinds, settings.sparsity)
+    mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)
     nothing = {key: tensor.new_zeros(len(tensor)) for key, tensor in full.mask_fisher.items()}
     return Localized(rearrange(mask, nothing, full, c, rounds=settings.rounds), scores)
+
+
+def note_on_units(layout: Layout) -> str | None:
+    """What to tell of units that no mask of a model holds.
+
+    Args:
+        layout: Its units.
+
+    Returns:
+        The note; None where all kinds are served.
+    """
+    notes = [f"the {kind} of this model stay frozen: {why}" for kind, why in layout.unserved.items()]
+    return "; ".join(notes) or None

@@ -41,12 +41,13 @@ def draw_mask(selected: Mapping[str, Flags], target: Path, *, force: bool) -> No
     from matplotlib.figure import Figure
 
     heads, filters = _by_layer(selected, "heads"), _by_layer(selected, "filters")
-    layers = len(heads)
+    layers = len(filters)
     figure = Figure(figsize=(9.0, 1.6 + 0.35 * layers), layout="constrained")
     left, right = figure.subplots(1, 2)
-    left.imshow(np.stack(heads), aspect="auto", cmap="Blues", vmin=0, vmax=1.4)
+    if heads:
+        left.imshow(np.stack(heads), aspect="auto", cmap="Blues", vmin=0, vmax=1.4)
+        left.set_xticks(range(len(heads[0])))
     left.set(title=f"heads updated: {_share(heads)}", xlabel="head", ylabel="layer", yticks=range(layers))
-    left.set_xticks(range(len(heads[0])))
     counts = [int(layer.sum()) for layer in filters]
     bars = right.barh(range(layers), counts, color=COLOR)
     right.bar_label(bars, padding=3)

@@ -58,7 +58,7 @@ def rearrange(
     Returns:
         The rearranged mask with f before and after.
     """
-    result = Mask.zeros(mask.layout)
+    result = Mask.zeros(mask.layout, mask.kv)
     before = after = 0.0
     swaps = 0
     for key, selected in mask.selected.items():

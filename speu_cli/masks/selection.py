@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from speu_cli.structures.layout import Kind, Layout
-from speu_cli.structures.mask import Mask
+from speu_cli.structures.mask import KeyValue, Mask
 
 
 def selected_count(units: int, sparsity: float) -> int:
@@ -24,7 +24,13 @@ def selected_count(units: int, sparsity: float) -> int:
     return max(1, int((1 - Fraction(repr(float(sparsity)))) * units))
 
 
-def select(scores: Mapping[str, Tensor], layout: Layout, kinds: Collection[Kind], sparsity: float) -> Mask:
+def select(
+    scores: Mapping[str, Tensor],
+    layout: Layout,
+    kinds: Collection[Kind],
+    sparsity: float,
+    kv: KeyValue = "any",
+) -> Mask:
     """Select the units with the highest scores.
 
     Args:
@@ -32,11 +38,12 @@ def select(scores: Mapping[str, Tensor], layout: Layout, kinds: Collection[Kind]
         layout: The model's units.
         kinds: Kinds to select from; all units of others are frozen.
         sparsity: S, of each kind.
+        kv: When what several heads share may change.
 
     Returns:
         The mask; equal scores are taken in order of layer and number.
     """
-    mask = Mask.zeros(layout)
+    mask = Mask.zeros(layout, kv)
     for kind in kinds:
         groups = layout.of_kind(kind)
         ranked = torch.cat([scores[group.key] for group in groups]).argsort(descending=True, stable=True)

@@ -9,6 +9,7 @@ from transformers.pytorch_utils import Conv1D
 
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.selection import selected_count
+from speu_cli.structures.entries import take, taken_shape
 from speu_cli.structures.mask import Mask
 
 PREFIX = "wanda:"
@@ -75,15 +76,15 @@ def with_wanda(mask: Mask, model: nn.Module, norms: dict[str, Tensor], sparsity:
         The mask with :attr:`~speu_cli.structures.mask.Mask.within`.
     """
     paths, within = weights_of(mask, model), {}
-    for name, axis, indices in mask.slices():
+    for name, axes, indices in mask.slices():
         if name not in paths:
             continue
         weight = model.get_parameter(name).detach()
         # A Conv1D holds its weight [in, out].
         inputs = 1 if isinstance(model.get_submodule(paths[name]), nn.Linear) else 0
         scale = norms[paths[name]].unsqueeze(1 - inputs).expand_as(weight)
-        slices = weight.index_select(axis, indices.to(weight.device)).to("cpu", torch.float64)
-        within[name] = _largest(slices.abs() * scale.index_select(axis, indices), inputs, sparsity)
+        slices = take(weight, axes, indices.to(weight.device)).to("cpu", torch.float64)
+        within[name] = _largest(slices.abs() * take(scale, axes, indices), inputs, sparsity)
     return replace(mask, within=within)
 
 
@@ -108,11 +109,10 @@ def require_fits(mask: Mask, model: nn.Module, source: str) -> None:
     if mask.within is None:
         return
     expected = {}
-    for name, axis, indices in mask.slices():
-        shape = list(model.get_parameter(name).shape)
-        shape[axis] = len(indices)
+    for name, axes, indices in mask.slices():
+        shape = taken_shape(model.get_parameter(name).shape, axes, len(indices))
         if len(shape) > 1:
-            expected[name] = shape
+            expected[name] = list(shape)
     found = {name: list(entries.shape) for name, entries in mask.within.items()}
     odd = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
     if odd:

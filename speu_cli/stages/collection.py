@@ -16,6 +16,7 @@ from speu_cli.masks.within import require_fits
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import Collection
 from speu_cli.statistics.wanted import SAMPLE, Part, Scope, Wanted, wanted_parameters, wanted_slices
+from speu_cli.structures.mask import Mask
 
 Only = Literal["mask"]
 
@@ -77,13 +78,13 @@ def settle(choice: CollectionChoice, session: Session, used: npt.NDArray[np.int6
     model, layout = session.checkpoint.model, session.layout
     # The smallest hashes: a random sample that every process and every later request agrees on.
     sampled = torch.from_numpy(np.sort(used)[: choice.sample].copy())
-    digest, selected = None, None
+    digest, selected, kv = None, None, Mask.kv
     if choice.only == "mask":
         wanted = Wanted({}, sampled=sampled)
     elif choice.mask is not None:
         mask, record = read_mask(choice.mask, session.checkpoint.identity, layout)
         require_fits(mask, model, str(choice.mask))
-        digest = str(record["sha256"])
+        digest, kv = str(record["sha256"]), mask.kv
         selected = {key: flags.nonzero()[:, 0] for key, flags in mask.selected.items()}
         wanted = Wanted(wanted_slices(mask), mask_statistics=False)
     else:
@@ -95,5 +96,6 @@ def settle(choice: CollectionChoice, session: Session, used: npt.NDArray[np.int6
         mask_statistics=wanted.mask_statistics,
         mask=digest,
         dtype=session.runtime.dtype,
+        kv=kv,
     )
     return Choice(wanted, collected, selected)

@@ -8,12 +8,12 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.files import MaskOrigin, write_mask
 from speu_cli.masks.importance import Curvature
-from speu_cli.masks.localization import MaskSettings, Objective, localize_before_request
+from speu_cli.masks.localization import MaskSettings, Objective, localize_before_request, note_on_units
 from speu_cli.masks.picture import check_picture, draw_mask
 from speu_cli.stages.chosen_mask import localized_request
 from speu_cli.stages.request import open_forget_set, open_with_statistics, require_mask_statistics
 from speu_cli.stages.runtime import Runtime
-from speu_cli.structures.mask import Mask
+from speu_cli.structures.mask import KeyValue, Mask
 from speu_cli.unlearning.forget_examples import ForgetExamples
 
 
@@ -32,6 +32,8 @@ class MaskResult:
         swaps: Units exchanged by rearrangement.
         forget_examples: Size of the forget set; None for a mask made before any request.
         picture: PNG of the mask, if one was asked for.
+        kv: When a key and value head that several heads share may change.
+        note: Something worth knowing, or None.
     """
 
     output: Path
@@ -44,6 +46,8 @@ class MaskResult:
     swaps: int
     forget_examples: int | None
     picture: Path | None
+    kv: KeyValue
+    note: str | None
 
 
 def mask(
@@ -57,6 +61,7 @@ def mask(
     kinds: str = "both",
     curvature: Curvature = "total",
     rounds: int | None = None,
+    kv: KeyValue = "any",
     objective: Objective = "mlr",
     within: str | None = None,
     forget_examples: ForgetExamples = "all",
@@ -77,6 +82,8 @@ def mask(
         kinds: ``heads``, ``filters`` or ``both``.
         curvature: ``total`` or ``mean``, the two readings of Eq. 8.
         rounds: Most rounds of rearrangement. Default: until no swap helps.
+        kv: A key and value head that several heads share changes if ``any`` of them is selected, or only if
+            ``all`` are.
         objective: ``mlr``: by the loss of the remaining set; ``mlf``: by that of the forget set (Eq. 18);
             ``norm``: by the norm of the forget set's gradient. The last two need ``forget``.
         within: ``wanda:S``: inside the selected units freeze a share S of each output row's weights, all but
@@ -94,7 +101,7 @@ def mask(
         InputError: A forget set without data, data without a forget set, or neither where one is needed.
     """
     runtime = runtime or Runtime()
-    settings = MaskSettings(sparsity, kinds, curvature, rounds, objective=objective, within=within)
+    settings = MaskSettings(sparsity, kinds, curvature, rounds, kv, objective, within)
     if (forget is None) != (data is None):
         raise InputError(
             "a mask for a request needs both --data and --forget, one for any request needs neither"
@@ -108,6 +115,7 @@ def mask(
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     if settings.needs_mask_statistics:
         require_mask_statistics(file, fisher)
+    settings.kinds_of(session.layout)  # refused before any example is read
     forget_record = None
     if data is not None and forget is not None:
         unseen = target_loss if target_loss is not None else file.unseen_loss
@@ -137,6 +145,8 @@ def mask(
         swaps=found.swaps,
         forget_examples=forget_record["count"] if forget_record else None,
         picture=picture,
+        kv=kv,
+        note=note_on_units(session.layout) if kinds == "both" else None,
     )
 
 

@@ -24,7 +24,7 @@ from speu_cli.stages.portion import portion_of
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
 from speu_cli.statistics.calibration import Calibration, calibrate, free_memory
-from speu_cli.statistics.cost import Batches, Memory, Outline
+from speu_cli.statistics.cost import Batches, Memory, Outline, require_alike_layers
 from speu_cli.statistics.files import StatisticsFile, statistics_size
 from speu_cli.statistics.joining import joined
 from speu_cli.statistics.wanted import Wanted, wanted_parameters, wanted_slices
@@ -124,6 +124,7 @@ def plan(
         session = open_session(model, choice or DataChoice(), runtime, load=load_outline)
         if collection.mask:
             session = _as_of_mask(session, collection.mask)
+        require_alike_layers(session.checkpoint.model, session.layout)
         training = select_training(
             session.read(data),
             ids=read_ids(ids) if ids else None,
@@ -217,7 +218,8 @@ def _shares(settled: Choice, layout: Layout) -> dict[Kind, float] | None:
     if settled.selected is None:
         return None
     return {
-        kind: sum(len(settled.selected[group.key]) for group in layout.of_kind(kind)) / layout.count(kind)
+        kind: sum(len(settled.selected[group.key]) for group in layout.of_kind(kind))
+        / max(1, layout.count(kind))
         for kind in KINDS
     }
 

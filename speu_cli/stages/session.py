@@ -159,6 +159,9 @@ def open_session(
         require_task(choice.task)
     dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[runtime.dtype]
     checkpoint = load(model, device=runtime.device, dtype=dtype)
+    if checkpoint.adapter:
+        kind, base = checkpoint.adapter.kind, checkpoint.adapter.base
+        runtime.progress.note(f"{model} is an adapter ({kind}): it is merged into its base {base}")
     if recorded is None:
         recorded, source = recorded_settings(model), str(model / RECORD_NAME)
     merged = merge_choice(choice, recorded, source)

@@ -15,7 +15,7 @@ from speu_cli.checkpoints.write import (
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.importance import Curvature
-from speu_cli.masks.localization import MaskSettings, Objective
+from speu_cli.masks.localization import MaskSettings, Objective, note_on_units
 from speu_cli.stages.chosen_mask import (
     ChosenMask,
     mask_from_file,
@@ -35,6 +35,7 @@ from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.second_order import second_order
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
+from speu_cli.structures.mask import KeyValue
 from speu_cli.unlearning.dampening import DampeningSettings
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.settings import StepSettings
@@ -106,6 +107,7 @@ def unlearn(
     kinds: str = "both",
     curvature: Curvature = "total",
     rounds: int | None = None,
+    kv: KeyValue = "any",
     objective: Objective = "mlr",
     within: str | None = None,
     ssd_alpha: float = 10.0,
@@ -134,6 +136,7 @@ def unlearn(
         kinds: Of a mask made here.
         curvature: Of a mask made here.
         rounds: Of a mask made here.
+        kv: Of a mask made here.
         objective: Of a mask made here.
         within: Of a mask made here.
         ssd_alpha: α of ``ssd``.
@@ -155,7 +158,7 @@ def unlearn(
         InputError: Settings that contradict each other or are out of range.
     """
     runtime = runtime or Runtime()
-    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, objective=objective, within=within)
+    mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, kv, objective, within)
     _check_request(output, mask, method, rate, dry_run=dry_run)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)
@@ -166,6 +169,7 @@ def unlearn(
     require_mask_of_slices(given, mask, file, fisher)
     if given is None and method != "ssd" and mask_settings.needs_mask_statistics:
         require_mask_statistics(file, fisher)
+        mask_settings.kinds_of(session.layout)  # refused before any example is read
     unseen = target_loss if target_loss is not None else file.unseen_loss
     settings = (
         DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, forget_examples)
@@ -207,9 +211,15 @@ def unlearn(
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
         reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
-        note=done.note,
+        note=_note(session, done, kinds if given is None else "both"),
         seconds=seconds,
     )
+
+
+def _note(session: Session, done: Done, kinds: str) -> str | None:
+    """What is worth knowing of a step; of units that are not served unless they were not asked for."""
+    notes = [note_on_units(session.layout) if kinds == "both" else None, done.note]
+    return "; ".join(filter(None, notes)) or None
 
 
 def _check_request(

@@ -137,6 +137,12 @@ class Pass:
     ) -> None:
         self._model, self._task, self._encoded, self._progress = model, task, encoded, progress
         self._listener = Listener(model, layout, set(wanted.parameters), units=wanted.mask_statistics)
+        # Whose mask variables no module's input has: their gradients come of those of the output projection.
+        self._by_identity = {
+            group.slices[-1].parameter: group
+            for group in layout
+            if wanted.mask_statistics and group.output is None
+        }
         self.sums = RunningSums(model, layout, wanted)
         self.losses = torch.zeros(len(encoded), dtype=torch.float64)
         self.schedule = Schedule(encoded.lengths, batch_tokens)
@@ -154,7 +160,7 @@ class Pass:
                 step = Step.of(self._encoded, shortest[:CHECKED_EXAMPLES], self._model.device)
                 unheard = check_rules(self._model, self._task, self._listener, step)
                 self._listener.leave_to_autograd(self._model, unheard)
-            self._tell_of(self._listener.without_rule)
+            self._tell_of(self._listener.without_rule | self._by_identity.keys())
             yield
 
     def _tell_of(self, names: Collection[str]) -> None:
@@ -255,13 +261,19 @@ class Pass:
 
     def _add_by_autograd(self, step: Step, done: set[str]) -> None:
         names = self._listener.without_rule - done
-        if names:
-            for of_example in example_gradients(self._model, self._task, step, names):
+        groups = {name: one for name, one in self._by_identity.items() if one.key not in done}
+        if names or groups:
+            gradients = example_gradients(self._model, self._task, step, names | groups.keys())
+            for k, of_example in enumerate(gradients):
                 self._torn = True  # some of the examples are in, others not yet
-                for name, gradient in of_example.items():
-                    self.sums.add_parameter(name, Dense(gradient[None].clone))
+                for name in names:
+                    self.sums.add_parameter(name, Dense(of_example[name][None].clone))
+                for name, group in groups.items():
+                    products = self._model.get_parameter(name) * of_example[name]
+                    of_units = group.sum_by_unit(products)[None]
+                    self.sums.add_mask_gradients(group, of_units, step.keys[k : k + 1])
             self._torn = False
-            done |= names
+            done |= names | {group.key for group in groups.values()}
 
     def state(self) -> dict[str, Tensor]:
         """Everything that :meth:`restore` needs."""

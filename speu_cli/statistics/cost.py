@@ -13,9 +13,11 @@ from transformers import PreTrainedModel
 
 from speu_cli.checkpoints.heads import MODELLING, head_of
 from speu_cli.data.batches import Schedule
+from speu_cli.errors import InputError
 from speu_cli.statistics.running import PENDING_ROWS, RunningSums
 from speu_cli.statistics.sums import SUMS, Statistics
 from speu_cli.statistics.wanted import Wanted
+from speu_cli.structures.family import Unserved
 from speu_cli.structures.layout import Layout, UnitGroup, find_family
 
 SINGLE = torch.float32.itemsize
@@ -256,8 +258,9 @@ class Outline:
         named = {one.parameter: self.model.get_parameter(one.parameter) for one in heads.slices}
         of_filters = {one.parameter: self.model.get_parameter(one.parameter) for one in filters.slices}
         matrices = {name: one for name, one in (named | of_filters).items() if one.ndim > 1}
-        gates = sum(of_filters[name].ndim > 1 for name in of_filters) - 1
-        hidden = len(named[heads.slices[-1].parameter])
+        gates = sum(of_filters[one.parameter].ndim > 1 for one in filters.slices) - 1
+        output = heads.slices[-1]
+        hidden = named[output.parameter].shape[1 - output.axes[0]]
         return Layer(heads, filters, {name: one.numel() for name, one in matrices.items()}, gates, hidden)
 
     def _at_one_position(self, layer: Layer, name: str) -> bool:
@@ -265,8 +268,11 @@ class Outline:
         head = head_of(self.model.config)
         if head is not None and head.reads_all:
             return False
-        from_all = find_family(self.model.config).heads.inputs[1:]
-        return layer is self.layers[-1] and not any(f".{path}." in name for path in from_all)
+        heads = find_family(self.model.config).heads
+        if layer is not self.layers[-1] or isinstance(heads, Unserved):
+            return False
+        from_all = [one.path for one in heads.inputs if any(piece.shared for piece in one.pieces)]
+        return not any(f".{path}." in name for path in from_all)
 
     def _activations(self) -> int:
         width, tokens = self.model.dtype.itemsize, self.batches.most_tokens
@@ -297,3 +303,27 @@ class Outline:
         )
         largest = max((tensor.nbytes for tensor in self.sums), default=0)
         return of_token * batches.most_tokens + FOLDING * largest + waiting
+
+
+def require_alike_layers(model: PreTrainedModel, layout: Layout) -> None:
+    """Refuse models whose passes cannot be told from the shapes of their layers.
+
+    Args:
+        model: The model.
+        layout: Its units.
+
+    Raises:
+        InputError: Its layers share weights, hold experts, or have heads that are not served.
+    """
+    if layout.unserved:
+        why = "its heads are not among the units"
+    elif any(group.output is None for group in layout):
+        why = "its experts are differentiated one example at a time"
+    elif len(find_family(model.config).layers) > 1:
+        why = "its layers share their weights"
+    else:
+        return
+    raise InputError(
+        f"no estimate is made for {model.config.model_type}: {why}",
+        hint="time 'speu fisher' with --max-examples",
+    )

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from speu_cli.statistics.kernels.products import add_products
 from speu_cli.statistics.wanted import Part
+from speu_cli.structures.entries import take
+from speu_cli.structures.units import ROWS
 
 
 class Factor(Protocol):
@@ -48,7 +50,7 @@ class Outer:
     def select(self, part: Part) -> "Outer":
         """Rows of the matrix are features of δ, columns are features of a."""
         indices = part.indices.to(self.deltas.device)
-        if part.axis == 0:
+        if part.axes == ROWS:
             return Outer(self.inputs, self.deltas.index_select(1, indices), self.spans)
         return Outer(self.inputs.index_select(1, indices), self.deltas, self.spans)
 
@@ -112,7 +114,7 @@ class Rows:
         indices = part.indices.to(self.deltas.device)
         return Dense(
             lambda: torch.stack(
-                [self.of_example(k).index_select(part.axis, indices) for k in range(len(self.spans))]
+                [take(self.of_example(k), part.axes, indices) for k in range(len(self.spans))]
             )
         )
 
@@ -163,7 +165,10 @@ class Dense:
 
     @staticmethod
     def _select(gradients: Tensor, part: Part) -> Tensor:
-        return gradients.index_select(part.axis + 1, part.indices.to(gradients.device))
+        indices = part.indices.to(gradients.device)
+        if len(part.axes) == 1:
+            return gradients.index_select(part.axes[0] + 1, indices)
+        return torch.stack([take(one, part.axes, indices) for one in gradients])
 
 
 def together(uses: list[Factor]) -> Factor:

@@ -26,8 +26,9 @@ from speu_cli.errors import ArtifactError
 from speu_cli.statistics.sums import SUMS, Statistics, Tensors
 from speu_cli.statistics.validity import require_sample, require_squares
 from speu_cli.statistics.wanted import Scope, wanted_parameters, wanted_slices
+from speu_cli.structures.entries import taken_shape
 from speu_cli.structures.layout import Layout
-from speu_cli.structures.mask import Mask
+from speu_cli.structures.mask import KeyValue, Mask
 from speu_cli.tasks.settings import EncodingSettings
 
 KIND = "statistics"
@@ -47,6 +48,7 @@ class Collection:
         mask_statistics: Whether u and B are there.
         mask: Digest of the mask file whose slices alone F and g hold; None: whole parameters.
         dtype: Type that the model computed in.
+        kv: When that mask lets change what several heads share, see :class:`speu_cli.structures.mask.Mask`.
 
     Raises:
         ValueError: A value is unknown, or they contradict each other.
@@ -57,9 +59,11 @@ class Collection:
     mask_statistics: bool
     mask: str | None
     dtype: ComputedIn
+    kv: KeyValue = "any"
 
     def __post_init__(self) -> None:
         known = self.scope in get_args(Scope) and self.dtype in get_args(ComputedIn)
+        known = known and self.kv in get_args(KeyValue)
         of_slices = self.mask is None or (self.parameters and self.scope == "structures")
         if not known or not of_slices or not (self.parameters or self.mask_statistics):
             raise ValueError(f"no file holds {asdict(self)}")
@@ -120,7 +124,7 @@ class StatisticsFile:
         """
         if self.selected is None:
             return None
-        mask = Mask.zeros(layout)
+        mask = Mask.zeros(layout, self.collected.kv)
         for key in mask.selected.keys() | self.selected.keys():
             mask.selected[key][self.selected[key]] = True
         return mask
@@ -337,10 +341,8 @@ def _parameter_shapes(
     )
     shapes: dict[str, tuple[int, ...]] = {}
     for name, part in parts.items():
-        shape = list(checkpoint.model.get_parameter(name).shape)
-        if part is not None:
-            shape[part.axis] = len(part.indices)
-        shapes[name] = tuple(shape)
+        shape = checkpoint.model.get_parameter(name).shape
+        shapes[name] = tuple(taken_shape(shape, part.axes, len(part.indices)) if part is not None else shape)
     return shapes
 
 

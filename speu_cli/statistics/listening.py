@@ -45,11 +45,12 @@ class Listener:
     def __init__(self, model: nn.Module, layout: Layout, names: set[str], *, units: bool) -> None:
         self._names_of = {id(parameter): name for name, parameter in model.named_parameters()}
         self._wanted = names
-        self._groups = {group.output: group for group in layout} if units else {}
+        self._groups = {group.output: group for group in layout if group.output} if units else {}
         self._rules: dict[str, Rule] = {}
         self.without_rule: set[str] = set()
         for path, module in model.named_modules():
-            own, rule = self._own(module).keys(), find_rule(module)
+            own = self._own(module).keys()
+            rule = None if path in layout.left_to_autograd else find_rule(module)
             if own and rule is not None:
                 self._rules[path] = rule
             elif own:

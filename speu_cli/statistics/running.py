@@ -9,6 +9,7 @@ from speu_cli.statistics.factors import Factor
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.totals import ADDITIONS, Total
 from speu_cli.statistics.wanted import Part, Wanted
+from speu_cli.structures.entries import taken_shape
 from speu_cli.structures.layout import Layout, UnitGroup
 
 # Rows of mask gradients gathered for one product, which touches the whole of B.
@@ -170,10 +171,9 @@ class RunningSums:
 
 
 def _shape_of(parameter: Tensor, part: Part | None) -> torch.Size:
-    shape = list(parameter.shape)
-    if part is not None:
-        shape[part.axis] = len(part.indices)
-    return torch.Size(shape)
+    if part is None:
+        return parameter.shape
+    return taken_shape(parameter.shape, part.axes, len(part.indices))
 
 
 def _wide(dtype: torch.dtype) -> torch.dtype:

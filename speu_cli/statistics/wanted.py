@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from speu_cli.structures.entries import Axes
 from speu_cli.structures.layout import Layout
 from speu_cli.structures.mask import Mask
 
@@ -18,9 +19,9 @@ SAMPLE = 1024
 
 @dataclass(frozen=True)
 class Part:
-    """The entries of a parameter that are wanted: ``indices`` along ``axis``."""
+    """The entries of a parameter that are wanted: ``indices`` along ``axes``."""
 
-    axis: int
+    axes: Axes
     indices: Tensor
 
 
@@ -53,4 +54,4 @@ def wanted_parameters(model: nn.Module, layout: Layout, scope: Scope) -> dict[st
 
 def wanted_slices(mask: Mask) -> dict[str, Part | None]:
     """The parts of parameters that a mask lets change."""
-    return {name: Part(axis, indices) for name, axis, indices in mask.slices()}
+    return {name: Part(axes, indices) for name, axes, indices in mask.slices()}

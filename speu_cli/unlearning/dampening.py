@@ -10,7 +10,8 @@ from torch import Tensor, nn
 
 from speu_cli.errors import InputError
 from speu_cli.statistics.sums import Statistics
-from speu_cli.statistics.wanted import Part
+from speu_cli.statistics.wanted import Part, wanted_slices
+from speu_cli.structures.entries import put, take
 from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.second_order import slices_of
@@ -83,8 +84,8 @@ class Dampening:
                 parameter.copy_(_dampened(parameter, factor))
                 continue
             indices = part.indices.to(parameter.device)
-            slices = parameter.index_select(part.axis, indices)
-            parameter.index_copy_(part.axis, indices, _dampened(slices, factor))
+            slices = take(parameter, part.axes, indices)
+            put(parameter, part.axes, indices, _dampened(slices, factor))
 
 
 def _dampened(values: Tensor, factor: Tensor) -> Tensor:
@@ -108,12 +109,12 @@ def dampening(
     """
     parts: dict[str, Part | None] = dict.fromkeys(full.fisher)
     if mask is not None:
-        parts = {name: Part(axis, indices) for name, axis, indices in mask.slices()}
+        parts = dict(wanted_slices(mask))
     factors = {}
     for name, part in parts.items():
         of_forget, of_full = forget.fisher[name], full.fisher[name]
         if part is not None:
-            of_forget, of_full = (slices_of(sums, part.axis, part.indices) for sums in (of_forget, of_full))
+            of_forget, of_full = (slices_of(sums, part.axes, part.indices) for sums in (of_forget, of_full))
         entries = mask.entries(name) if mask is not None else None
         factors[name] = _factor(of_forget / max(forget.count, 1), of_full / full.count, entries, settings)
     return Dampening(factors, parts)

@@ -8,17 +8,18 @@ import torch
 from torch import Tensor, nn
 
 from speu_cli.statistics.sums import Statistics
+from speu_cli.structures.entries import Axes, put, take, taken_shape
 from speu_cli.structures.mask import Mask
 
 
 @dataclass(frozen=True)
 class SliceStep:
-    """Δθ/η of one parameter: ``values`` at ``indices`` along ``axis``, nothing elsewhere.
+    """Δθ/η of one parameter: ``values`` at ``indices`` along ``axes``, nothing elsewhere.
 
     Of these the ones in ``entries``, bool in the shape of ``values``, where it is not None.
     """
 
-    axis: int
+    axes: Axes
     indices: Tensor
     values: Tensor
     entries: Tensor | None = None
@@ -51,17 +52,16 @@ class Direction:
         for name, step in self.steps.items():
             parameter = model.get_parameter(name)
             indices = step.indices.to(parameter.device)
-            slices = parameter.index_select(step.axis, indices)
-            parameter.index_copy_(step.axis, indices, step.moved(slices, rate))
+            slices = take(parameter, step.axes, indices)
+            put(parameter, step.axes, indices, step.moved(slices, rate))
 
     @contextmanager
     def applied(self, model: nn.Module, rate: float) -> Iterator[None]:
         """Move the model for a while, and put back the very bits it had."""
         saved = {
-            name: model.get_parameter(name).index_select(
-                step.axis, step.indices.to(model.get_parameter(name).device)
-            )
+            name: take(parameter, step.axes, step.indices.to(parameter.device))
             for name, step in self.steps.items()
+            for parameter in [model.get_parameter(name)]
         }
         self.apply(model, rate)
         try:
@@ -70,7 +70,7 @@ class Direction:
             with torch.no_grad():
                 for name, step in self.steps.items():
                     parameter = model.get_parameter(name)
-                    parameter.index_copy_(step.axis, step.indices.to(parameter.device), saved[name])
+                    put(parameter, step.axes, step.indices.to(parameter.device), saved[name])
 
 
 def second_order_direction(
@@ -89,16 +89,18 @@ def second_order_direction(
         The direction, on the selected slices, and of these on the mask's entries.
     """
     steps = {}
-    for name, axis, indices in mask.slices():
+    for name, axes, indices in mask.slices():
         curvature = remaining.fisher[name] / remaining.count
-        damped = slices_of(curvature, axis, indices) + damping * curvature.mean()
-        g = slices_of(gradient.gradient[name], axis, indices)
+        damped = slices_of(curvature, axes, indices) + damping * curvature.mean()
+        g = slices_of(gradient.gradient[name], axes, indices)
         # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
         values = torch.where(damped > 0, g / damped, 0.0)
-        steps[name] = SliceStep(axis, indices, values, mask.entries(name))
+        steps[name] = SliceStep(axes, indices, values, mask.entries(name))
     return Direction(steps)
 
 
-def slices_of(tensor: Tensor, axis: int, indices: Tensor) -> Tensor:
+def slices_of(tensor: Tensor, axes: Axes, indices: Tensor) -> Tensor:
     """The mask's slices of a whole parameter's sums; a tensor of no more than these is given back."""
-    return tensor if tensor.shape[axis] == len(indices) else tensor.index_select(axis, indices)
+    if tensor.shape == taken_shape(tensor.shape, axes, len(indices)):
+        return tensor
+    return take(tensor, axes, indices)

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from speu_cli.structures.entries import Axes, put, take
 from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.sliced_linear import SlicedLinear
 
@@ -22,36 +23,36 @@ class Piece:
     """Where the slices of a mask are in one parameter.
 
     Attributes:
-        axis: 0 for rows, 1 for columns.
-        indices: Along the axis, int64, ascending.
+        axes: 0 for rows, 1 for columns; of several the entries are counted together.
+        indices: Along the axes, int64, ascending.
         entries: Which entries of the slices are trained, bool in their shape; None: all of them.
     """
 
-    axis: int
+    axes: Axes
     indices: Tensor
     entries: Tensor | None = None
 
     def take(self, tensor: Tensor) -> Tensor:
         """A copy of the slices of a tensor that is shaped like the parameter, or a list of ``entries``."""
-        slices = tensor.index_select(self.axis, self.indices)
+        slices = take(tensor, self.axes, self.indices)
         return slices if self.entries is None else slices[self.entries]
 
     def put(self, tensor: Tensor, values: Tensor) -> None:
         """Overwrite the slices of a tensor, in place, or their entries."""
         values = values.to(tensor.dtype)
         if self.entries is not None:
-            slices = tensor.index_select(self.axis, self.indices)
+            slices = take(tensor, self.axes, self.indices)
             slices[self.entries] = values
             values = slices
-        tensor.index_copy_(self.axis, self.indices, values)
+        put(tensor, self.axes, self.indices, values)
 
 
 def pieces_of(mask: Mask, model: nn.Module) -> dict[str, Piece]:
     """Where the slices of a mask are, by parameter, on the devices of the parameters."""
     pieces = {}
-    for name, axis, indices in mask.slices():
+    for name, axes, indices in mask.slices():
         device, entries = model.get_parameter(name).device, mask.entries(name)
-        pieces[name] = Piece(axis, indices.to(device), None if entries is None else entries.to(device))
+        pieces[name] = Piece(axes, indices.to(device), None if entries is None else entries.to(device))
     return pieces
 
 
@@ -136,7 +137,7 @@ class TrainableSlices(nn.Module):
         own_bias = self.pieces.get(bias)
         return SlicedLinear(
             module,
-            axis=self.pieces[weight].axis,
+            axis=self.pieces[weight].axes[0],
             indices=self.pieces[weight].indices,
             entries=self.pieces[weight].entries,
             weight=self.of(weight),

@@ -51,7 +51,7 @@ def start(u: np.ndarray, B: np.ndarray, count: int, c: float) -> np.ndarray:
 def solve(
     u: np.ndarray, B: np.ndarray, selected: np.ndarray, c: float, rounds: int | None = None
 ) -> Rearranged:
-    layout = Layout((UnitGroup("heads", 0, len(u), (Slice("w", 1, 1),), "w"),))
+    layout = Layout((UnitGroup("heads", 0, len(u), (Slice("w", (1,), 1),), "w"),))
     mask = Mask(layout, {"heads/0": torch.from_numpy(selected)})
     statistics = Statistics(1, {}, {}, {}, {"heads/0": torch.from_numpy(B)})
     return rearrange_selected(mask, {"heads/0": torch.from_numpy(u)}, statistics, c, rounds=rounds)

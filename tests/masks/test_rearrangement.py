@@ -18,7 +18,7 @@ ROUNDING = 1e-9
 
 
 def one_layer(units: int) -> Layout:
-    return Layout((UnitGroup("heads", 0, units, (Slice("w", 1, 1),), "w"),))
+    return Layout((UnitGroup("heads", 0, units, (Slice("w", (1,), 1),), "w"),))
 
 
 def problem(units: int, seed: int, *, examples: int = 20) -> tuple[np.ndarray, np.ndarray]:

@@ -96,7 +96,7 @@ def test_entries_are_wandas_of_the_selected_weights(family: str, sparsity: float
     assert found.selected == mask.selected
     assert found.within is not None
     assert found.within.keys() == {name for name, _, _ in mask.slices() if name.endswith(".weight")}
-    for name, axis, indices in mask.slices():
+    for name, (axis,), indices in mask.slices():
         if name.endswith(".bias"):
             assert found.entries(name) is None
             continue
@@ -127,7 +127,7 @@ def test_entries_of_either_orientation_and_with_ties(
     of_module = torch.from_numpy(weight.T.copy() if transposed else weight)
     linear.weight = nn.Parameter(of_module, requires_grad=False)
     axis = 1 if transposed else 0
-    group = UnitGroup("heads", 0, rows, (Slice("m.weight", axis, 1),), "m")
+    group = UnitGroup("heads", 0, rows, (Slice("m.weight", (axis,), 1),), "m")
     model = nn.ModuleDict({"m": linear})
     found = with_wanda(Mask.ones(Layout((group,))), model, {"m": torch.from_numpy(norms)}, sparsity)
     assert found.within is not None
@@ -136,7 +136,7 @@ def test_entries_of_either_orientation_and_with_ties(
 
 
 def test_what_is_no_linear_layer_is_refused() -> None:
-    group = UnitGroup("heads", 0, 4, (Slice("m.weight", 0, 1),), "m")
+    group = UnitGroup("heads", 0, 4, (Slice("m.weight", (0,), 1),), "m")
     model = nn.ModuleDict({"m": nn.Embedding(4, 3)})
     with pytest.raises(ArtifactError, match=r"'m.weight' is in a Embedding, expected a linear layer"):
         with_wanda(Mask.ones(Layout((group,))), model, {"m": torch.ones(3)}, 0.5)

@@ -75,7 +75,7 @@ def gradient_norm(gradient: dict[str, Array], slices: Iterable[Slice], unit: int
     for part in slices:
         first = unit // part.shared_by * part.width
         for entry, value in np.ndenumerate(gradient[part.parameter]):
-            if first <= entry[part.axis] < first + part.width:
+            if first <= entry[part.axes[0]] < first + part.width:
                 total += value**2
     return float(np.sqrt(total))
 

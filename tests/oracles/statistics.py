@@ -1,6 +1,7 @@
 """Statistics by autograd, one example at a time, in float64."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from copy import deepcopy
 
 import torch
@@ -31,11 +32,13 @@ def example_gradients(
     handles = [
         model.get_submodule(group.output).register_forward_pre_hook(_scale_by(masks[group.key], group.width))
         for group in layout
+        if group.output is not None
     ]
     gradients = []
     try:
         for index in range(len(encoded)):
-            loss = example_loss(model, task, encoded, index)
+            with _scaled(model, layout, masks):
+                loss = example_loss(model, task, encoded, index)
             wanted = [*parameters.values(), *masks.values()]
             found = torch.autograd.grad(loss, wanted, materialize_grads=True)
             of_parameters, of_masks = found[: len(parameters)], found[len(parameters) :]
@@ -65,6 +68,29 @@ def example_loss(model: PreTrainedModel, task: Task, encoded: Encoded, index: in
         )
         total = total - (of_start[start] + of_end[end]) / 2
     return total
+
+
+@contextmanager
+def _scaled(model: nn.Module, layout: Layout, masks: dict[str, Tensor]) -> Iterator[None]:
+    """Where no module has the filters as its input, the variables scale columns of the projection instead.
+
+    W·(m ⊙ a) is (W·diag(m))·a.
+    """
+    taken = []
+    for group in layout:
+        if group.output is None:
+            path, _, name = group.slices[-1].parameter.rpartition(".")
+            module = model.get_submodule(path)
+            weight = module._parameters.pop(name)
+            assert weight is not None
+            taken.append((module, name, weight))
+            setattr(module, name, weight * masks[group.key].reshape(len(weight), 1, -1))
+    try:
+        yield
+    finally:
+        for module, name, weight in taken:
+            delattr(module, name)
+            module._parameters[name] = weight
 
 
 def _scale_by(mask: Tensor, width: int) -> Callable[..., tuple[Tensor]]:

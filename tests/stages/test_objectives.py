@@ -87,7 +87,7 @@ def may_change(home: Home, path: Path) -> dict[str, torch.Tensor]:
         name: torch.zeros_like(parameter, dtype=torch.bool)
         for name, parameter in session.checkpoint.model.named_parameters()
     }
-    for name, axis, indices in chosen.slices():
+    for name, (axis,), indices in chosen.slices():
         flags = chosen.entries(name)
         every = torch.ones_like(allowed[name].index_select(axis, indices))
         allowed[name].index_copy_(axis, indices, every if flags is None else flags)
@@ -230,7 +230,7 @@ def test_entries_are_those_of_the_forget_sets_inputs(bert: Home, tmp_path: Path)
     encoded = session.encode(session.read(bert.path("train.jsonl"))).select(range(FORGET))
     artifact = read_artifact(tmp_path / "mask")
     chosen, _ = read_mask(tmp_path / "mask", session.checkpoint.identity, session.layout)
-    slices = {name: (axis, indices) for name, axis, indices in chosen.slices()}
+    slices = {name: (axis, indices) for name, (axis,), indices in chosen.slices()}
     for ending in ("intermediate.dense.weight", "attention.output.dense.weight"):
         name = next(one for one in slices if one.endswith(ending))
         tokens: list[np.ndarray] = []

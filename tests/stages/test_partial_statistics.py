@@ -28,6 +28,7 @@ from speu_cli.statistics.collector import collect
 from speu_cli.statistics.files import Collection, StatisticsFile, read_statistics, write_statistics
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.wanted import Scope, Wanted, wanted_parameters, wanted_slices
+from speu_cli.structures.entries import take
 from speu_cli.structures.layout import find_layout
 from tiny import FAMILIES, write_ids
 
@@ -293,12 +294,12 @@ def test_the_step_on_slices_is_eq_10_with_the_mean_of_the_slices(home: Home, tmp
             session.checkpoint.model.double(), layout, session.task, encoded
         )
     ]
-    for name, axis, indices in mask.slices():
-        gradients = torch.stack([one[name].index_select(axis, indices) for one in of_parameters])
+    for name, axes, indices in mask.slices():
+        gradients = torch.stack([take(one[name], axes, indices) for one in of_parameters])
         curvature = (gradients[FORGET:] ** 2).sum(0) / (TRAIN - FORGET)
         expected = 1e-4 * gradients[:FORGET].sum(0) / (curvature + 0.1 * curvature.mean())
         scale = float(expected.abs().max())
-        found = moved[name].index_select(axis, indices)
+        found = take(moved[name], axes, indices)
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * scale), name
 
 

@@ -73,7 +73,7 @@ def selected_entries(mask: Path) -> dict[str, torch.Tensor]:
     for key, flags in chosen.selected.items():
         flags[read_artifact(mask).tensors[f"selected/{key}"]] = True
     inside = {}
-    for name, axis, indices in chosen.slices():
+    for name, (axis,), indices in chosen.slices():
         inside[name] = torch.zeros_like(model.get_parameter(name), dtype=torch.bool)
         entries = read_artifact(mask).tensors.get(f"within/{name}", torch.tensor(True))
         inside[name].index_copy_(

@@ -340,14 +340,14 @@ def test_the_slices_of_a_mask_are_those_of_the_whole(family: str, tmp_path: Path
         wanted=Wanted(wanted_slices(mask), mask_statistics=False),
     ).statistics
     whole = collected(case)
-    slices = {name: (axis, indices) for name, axis, indices in mask.slices()}
+    slices = {name: (axes, indices) for name, axes, indices in mask.slices()}
     assert found.fisher.keys() == found.gradient.keys() == slices.keys()
     assert not found.mask_gradient
     assert not found.mask_fisher
     for part in ("fisher", "gradient"):
         scale = max(float(sums.abs().max()) for sums in getattr(whole, part).values())
-        for name, (axis, indices) in slices.items():
-            of_whole = getattr(whole, part)[name].index_select(axis, indices)
+        for name, (axes, indices) in slices.items():
+            of_whole = getattr(whole, part)[name].index_select(axes[0], indices)
             assert getattr(found, part)[name].shape == of_whole.shape
             assert (getattr(found, part)[name] - of_whole).abs().max() < EXACT * scale
 

@@ -67,7 +67,7 @@ def wanted_of(model: PreTrainedModel, way: str) -> Wanted:
     layout = find_layout(model)
     if way == "slices":  # of the upper layers alone
         last = [name for name in layout.parameters if f".{model.config.num_hidden_layers - 1}." in name]
-        part = Part(0, torch.tensor([0, 3]))
+        part = Part((0,), torch.tensor([0, 3]))
         return Wanted({name: part for name in last if name.endswith("weight")}, mask_statistics=False)
     if way == "only mask":
         return Wanted({})

@@ -113,7 +113,7 @@ def check_with_parts(factor: Factor, gradients: list[Tensor], dtype: torch.dtype
     check(factor, gradients, dtype)
     for axis, indices in ((0, torch.tensor([3, 0])), (1, torch.tensor([2]))):
         of_part = [gradient.index_select(axis, indices) for gradient in gradients]
-        check(factor.select(Part(axis, indices)), of_part, dtype)
+        check(factor.select(Part((axis,), indices)), of_part, dtype)
 
 
 dtypes = pytest.mark.parametrize("dtype", PRECISIONS, ids=["double", "single", "half"])

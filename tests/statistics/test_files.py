@@ -46,8 +46,8 @@ class Toy(nn.Module):
 
 LAYOUT = Layout(
     (
-        UnitGroup("heads", 0, 2, (Slice("heads.weight", 0, 1),), "heads"),
-        UnitGroup("filters", 0, UNITS, (Slice("out.weight", 1, WIDTH),), "out"),
+        UnitGroup("heads", 0, 2, (Slice("heads.weight", (0,), 1),), "heads"),
+        UnitGroup("filters", 0, UNITS, (Slice("out.weight", (1,), WIDTH),), "out"),
     )
 )
 
@@ -198,6 +198,7 @@ def test_the_record_and_the_names_of_the_tensors(tmp_path: Path) -> None:
         "mask_statistics": True,
         "mask": None,
         "dtype": "float32",
+        "kv": "any",
     }
     assert {name: list(tensor.shape) for name, tensor in artifact.tensors.items()} == {
         "fisher/out.weight": [4, UNITS * WIDTH],

@@ -88,7 +88,7 @@ def check_rule(module: nn.Module, inputs: Tensor, batch: Drawn, tolerance: float
         size = parameter.shape[axis]
         indices = torch.randperm(size, generator=draw)[: max(1, size // 2)]
         of_tokens = [of_example.index_select(axis + 1, indices) for of_example in of_tokens]
-        check_factor(factors[name].select(Part(axis, indices)), of_tokens, parameter.dtype, tolerance)
+        check_factor(factors[name].select(Part((axis,), indices)), of_tokens, parameter.dtype, tolerance)
 
 
 def check_factor(factor: Factor, of_tokens: list[Tensor], dtype: torch.dtype, tolerance: float) -> None:

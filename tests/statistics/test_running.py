@@ -95,7 +95,7 @@ def test_sums_of_all_batches() -> None:
 def test_only_the_wanted_part_of_a_parameter_is_summed() -> None:
     given, indices = batches(3), torch.tensor([2, 9, 23])
     whole = add(new_sums(), given).statistics()
-    part = add(new_sums(part=Part(0, indices)), given).statistics()
+    part = add(new_sums(part=Part((0,), indices)), given).statistics()
     assert torch.equal(part.fisher[NAMES[1]], whole.fisher[NAMES[1]][indices])
     assert torch.equal(part.gradient[NAMES[1]], whole.gradient[NAMES[1]][indices])
     assert torch.equal(part.fisher[NAMES[0]], whole.fisher[NAMES[0]])

@@ -20,10 +20,10 @@ def test_ones_and_zeros(layout: Layout) -> None:
 def test_ones_select_every_entry_of_every_listed_parameter(family: str) -> None:
     model = tiny_model(family)
     layout = find_layout(model)
-    slices = {name: (axis, indices) for name, axis, indices in Mask.ones(layout).slices()}
+    slices = {name: (axes, indices) for name, axes, indices in Mask.ones(layout).slices()}
     assert slices.keys() == layout.parameters.keys()
-    for name, (axis, indices) in slices.items():
-        assert torch.equal(indices, torch.arange(model.get_parameter(name).shape[axis]))
+    for name, (axes, indices) in slices.items():
+        assert torch.equal(indices, torch.arange(model.get_parameter(name).shape[axes[0]]))
 
 
 def test_zeros_select_nothing(layout: Layout) -> None:
@@ -35,7 +35,7 @@ def test_slices_of_two_heads_and_a_filter(layout: Layout) -> None:
     mask.selected["heads/1"][[0, 3]] = True
     mask.selected["filters/0"][7] = True
     assert mask.counts() == {"heads": (2, 8), "filters": (1, 48)}
-    found = {name: (axis, indices.tolist()) for name, axis, indices in mask.slices()}
+    found = {name: (axes, indices.tolist()) for name, axes, indices in mask.slices()}
     two_heads = [0, 1, 2, 3, 12, 13, 14, 15]
     attention = "bert.encoder.layer.1.attention"
     expected = {
@@ -59,7 +59,7 @@ def test_shared_rows_are_named_once_and_by_any_of_the_heads() -> None:
     for heads, of_key in (([2], range(6, 12)), ([0, 1], range(6)), ([1, 2], range(12))):
         mask = Mask.zeros(layout)
         mask.selected["heads/0"][heads] = True
-        found = {name: (axis, indices.tolist()) for name, axis, indices in mask.slices()}
+        found = {name: (axes, indices.tolist()) for name, axes, indices in mask.slices()}
         own = [6 * head + feature for head in heads for feature in range(6)]
         assert found == {
             f"{attention}.q_proj.weight": (ROWS, own),

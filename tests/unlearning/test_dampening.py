@@ -114,7 +114,7 @@ def test_inside_a_mask_only_its_entries_are_dampened(family: str, of_slices: boo
     half = half_mask(case.layout)
     within = {
         name: torch.rand(len(indices), case.model.get_parameter(name).shape[1]) < 0.5
-        for name, axis, indices in half.slices()
+        for name, (axis,), indices in half.slices()
         if name.endswith(".weight") and axis == 0
     }
     mask = replace(half, within=within)
@@ -124,7 +124,7 @@ def test_inside_a_mask_only_its_entries_are_dampened(family: str, of_slices: boo
                 sums.count,
                 {
                     name: sums.fisher[name].index_select(axis, indices)
-                    for name, axis, indices in half.slices()
+                    for name, (axis,), indices in half.slices()
                 },
                 {},
                 {},
@@ -134,7 +134,7 @@ def test_inside_a_mask_only_its_entries_are_dampened(family: str, of_slices: boo
         )
     before = {name: tensor.clone() for name, tensor in case.model.named_parameters()}
     dampening(forget, full, mask, ASKED).apply(case.model)
-    slices = {name: (axis, indices) for name, axis, indices in half.slices()}
+    slices = {name: (axis, indices) for name, (axis,), indices in half.slices()}
     moved = 0
     for name, parameter in case.model.named_parameters():
         allowed = torch.zeros_like(parameter, dtype=torch.bool)

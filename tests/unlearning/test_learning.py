@@ -83,7 +83,7 @@ def test_each_objective_trains_what_it_may(objective: Objective, masked: bool, t
     assert not case.model.training
     assert not any(one.requires_grad or one.grad is not None for one in case.model.parameters())
     changed = 0
-    inside = {name: (axis, indices) for name, axis, indices in half_mask(case).slices()}
+    inside = {name: (axis, indices) for name, (axis,), indices in half_mask(case).slices()}
     for name, parameter in case.model.named_parameters():
         differs = parameter != before[name]
         changed += int(differs.sum())
@@ -116,7 +116,7 @@ def test_it_is_adamw_with_everything_outside_the_mask_held_still(weight: float, 
     sets, mask, expected = sets_of(case), half_mask(case), deepcopy(case.model)
     encoded = {**sets.encoded, "remaining": sets.encoded["remaining"].select(range(FORGET))}
     flags = {}
-    for name, axis, indices in mask.slices():
+    for name, (axis,), indices in mask.slices():
         flags[name] = torch.zeros_like(expected.get_parameter(name), dtype=torch.bool)
         flags[name].index_fill_(axis, indices, True)
 

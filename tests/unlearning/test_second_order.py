@@ -11,6 +11,7 @@ from laws import Case, make_case
 from oracles import statistics as oracle
 from speu_cli.statistics.collector import collect
 from speu_cli.statistics.sums import Statistics
+from speu_cli.structures.entries import take
 from speu_cli.structures.layout import Layout, Slice, UnitGroup
 from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.second_order import second_order_direction
@@ -42,7 +43,7 @@ def may_change(mask: Mask, group: UnitGroup, part: Slice) -> torch.Tensor:
 def sliced(statistics: Statistics, mask: Mask) -> Statistics:
     """F and g of the mask's slices alone, as they are collected for it."""
     fisher, gradient = (
-        {name: sums[name].index_select(axis, indices) for name, axis, indices in mask.slices()}
+        {name: take(sums[name], axes, indices) for name, axes, indices in mask.slices()}
         for sums in (statistics.fisher, statistics.gradient)
     )
     return Statistics(statistics.count, fisher, gradient, {}, {})
@@ -59,14 +60,14 @@ def test_is_eq_10_from_per_example_gradients(family: str, damping: float, tmp_pa
         of_example
         for of_example, _ in oracle.example_gradients(case.model, case.layout, case.task, case.encoded)
     ]
-    for name, (group, part) in case.layout.parameters.items():
+    for name, (group, (part,)) in case.layout.parameters.items():
         g = sum(gradients[x][name] for x in FORGET)
         curvature = sum(gradients[x][name] ** 2 for x in range(SIZE) if x not in FORGET) / (
             SIZE - len(FORGET)
         )
         expected = g / (curvature + damping * curvature.mean())
         entries = may_change(mask, group, part)
-        selected = expected[entries] if part.axis == 0 else expected[:, entries]
+        selected = expected[entries] if part.axes == (0,) else expected[:, entries]
         found = direction.steps[name].values
         assert found.shape == selected.shape
         assert torch.allclose(found, torch.where(selected.isfinite(), selected, 0.0), rtol=1e-6)
@@ -83,7 +84,7 @@ def test_on_a_quadratic_the_newton_step_lands_on_the_retrained_optimum() -> None
 
     model = nn.Linear(1, 6, dtype=torch.float64).requires_grad_(False)
     model.bias.copy_(optimum(slice(None)))
-    layout = Layout((UnitGroup("filters", 0, 6, (Slice("bias", 0, 1),), "out"),))
+    layout = Layout((UnitGroup("filters", 0, 6, (Slice("bias", (0,), 1),), "out"),))
     nothing: dict[str, torch.Tensor] = {}
     forget = Statistics(2, nothing, {"bias": (h[:2] * (model.bias - t[:2])).sum(0)}, nothing, nothing)
     remaining = Statistics(10, {"bias": h[2:].sum(0)}, nothing, nothing, nothing)
@@ -102,7 +103,7 @@ def test_on_a_logistic_model_the_step_is_the_closed_form() -> None:
     forget = Statistics(2, nothing, {"bias": rows[[0, 5]].sum(0)}, nothing, nothing)
     rest = rows[[1, 2, 3, 4, 6, 7, 8]]
     remaining = Statistics(7, {"bias": (rest**2).sum(0)}, nothing, nothing, nothing)
-    layout = Layout((UnitGroup("filters", 0, 3, (Slice("bias", 0, 1),), "out"),))
+    layout = Layout((UnitGroup("filters", 0, 3, (Slice("bias", (0,), 1),), "out"),))
     model = nn.Linear(1, 3, dtype=torch.float64).requires_grad_(False)
     model.bias.copy_(theta)
     second_order_direction(forget, remaining, Mask.ones(layout), damping=0.5).apply(model, 0.25)
@@ -126,9 +127,9 @@ def test_outside_the_mask_nothing_moves_and_inside_it_does(family: str, tmp_path
     for name, parameter in case.model.named_parameters():
         allowed = torch.zeros_like(parameter, dtype=torch.bool)
         if name in case.layout.parameters:
-            group, part = case.layout.parameters[name]
+            group, (part,) = case.layout.parameters[name]
             entries = may_change(mask, group, part)
-            shape = [-1 if axis == part.axis else 1 for axis in range(parameter.ndim)]
+            shape = [-1 if axis == part.axes[0] else 1 for axis in range(parameter.ndim)]
             allowed = entries.reshape(shape).expand_as(parameter)
         changed = parameter != before[name]
         assert not (changed & ~allowed).any()
@@ -156,7 +157,7 @@ def test_a_trial_puts_the_very_bits_back(tmp_path: Path) -> None:
 
 
 def test_no_curvature_and_no_damping_is_no_step_rather_than_infinity() -> None:
-    layout = Layout((UnitGroup("filters", 0, 2, (Slice("bias", 0, 1),), "out"),))
+    layout = Layout((UnitGroup("filters", 0, 2, (Slice("bias", (0,), 1),), "out"),))
     nothing: dict[str, torch.Tensor] = {}
     forget = Statistics(1, nothing, {"bias": torch.tensor([1.0, 1.0])}, nothing, nothing)
     remaining = Statistics(1, {"bias": torch.tensor([0.0, 2.0])}, nothing, nothing, nothing)
@@ -209,7 +210,7 @@ def test_slices_give_the_step_of_whole_parameters_at_the_same_damping(family: st
 def with_entries(mask: Mask, case: Case) -> Mask:
     """Every other weight of the selected slices, in a pattern of its own for each."""
     within = {}
-    for number, (name, axis, indices) in enumerate(mask.slices()):
+    for number, (name, (axis,), indices) in enumerate(mask.slices()):
         shape = case.model.get_parameter(name).index_select(axis, indices).shape
         if len(shape) > 1:
             draw = torch.Generator().manual_seed(number)
@@ -244,7 +245,7 @@ def test_outside_the_entries_of_a_mask_the_very_bits_stay(family: str, tmp_path:
         if name in whole.steps:
             step = whole.steps[name]
             flags = mask.within.get(name, torch.ones(step.values.shape, dtype=torch.bool))
-            allowed.index_copy_(step.axis, step.indices, flags)
+            allowed.index_copy_(step.axes[0], step.indices, flags)
         bits, were = after[name].view(torch.int32), before[name].view(torch.int32)
         assert torch.equal(bits[~allowed], were[~allowed]), name
         assert torch.equal(after[name][allowed], parameter[allowed]), name

@@ -9,7 +9,10 @@ from speu_cli.statistics.factors import Dense, Factor, sum_by_example
 from speu_cli.statistics.rules.registry import rule_of
 
 # Each family has its own class; they differ in what they call ε, and Gemma's counts from 1.
-FAMILIES = ("llama.Llama", "mistral.Mistral", "qwen2.Qwen2", "qwen3.Qwen3", "phi3.Phi3", "gemma3.Gemma3")
+FAMILIES = (
+    *("llama.Llama", "mistral.Mistral", "qwen2.Qwen2", "qwen3.Qwen3", "phi3.Phi3", "gemma3.Gemma3"),
+    *("olmo2.Olmo2", "mixtral.Mixtral", "qwen2_moe.Qwen2Moe", "qwen3_moe.Qwen3Moe"),
+)
 CLASSES = [
     f"transformers.models.{family}.modeling_{family}.{name}RMSNorm"
     for family, _, name in (one.partition(".") for one in FAMILIES)

@@ -1,14 +1,17 @@
 """BERT."""
 
-from speu_cli.structures.family import Family, UnitPaths
+from speu_cli.structures.family import KEY_WITHOUT_ROTATION, VALUE, Family, Input, UnitPaths
 
 FAMILY = Family(
     model_type="bert",
-    layer="encoder.layer.{layer}",
+    layer="encoder.layer.{}",
     heads=UnitPaths(
-        inputs=("attention.self.query", "attention.self.key", "attention.self.value"),
+        inputs=(
+            Input("attention.self.query"),
+            Input("attention.self.key", (KEY_WITHOUT_ROTATION,)),
+            Input("attention.self.value", (VALUE,)),
+        ),
         output="attention.output.dense",
-        unseen=("attention.self.key.bias",),
     ),
-    filters=UnitPaths(inputs=("intermediate.dense",), output="output.dense"),
+    filters=UnitPaths(inputs=(Input("intermediate.dense"),), output="output.dense"),
 )

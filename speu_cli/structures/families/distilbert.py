@@ -1,14 +1,17 @@
 """DistilBERT."""
 
-from speu_cli.structures.family import Family, UnitPaths
+from speu_cli.structures.family import KEY_WITHOUT_ROTATION, VALUE, Family, Input, UnitPaths
 
 FAMILY = Family(
     model_type="distilbert",
-    layer="transformer.layer.{layer}",
+    layer="transformer.layer.{}",
     heads=UnitPaths(
-        inputs=("attention.q_lin", "attention.k_lin", "attention.v_lin"),
+        inputs=(
+            Input("attention.q_lin"),
+            Input("attention.k_lin", (KEY_WITHOUT_ROTATION,)),
+            Input("attention.v_lin", (VALUE,)),
+        ),
         output="attention.out_lin",
-        unseen=("attention.k_lin.bias",),
     ),
-    filters=UnitPaths(inputs=("ffn.lin1",), output="ffn.lin2"),
+    filters=UnitPaths(inputs=(Input("ffn.lin1"),), output="ffn.lin2"),
 )

@@ -1,14 +1,17 @@
-"""ViT: the patches of an image as tokens."""
+"""ViT."""
 
-from speu_cli.structures.family import Family, UnitPaths
+from speu_cli.structures.family import KEY_WITHOUT_ROTATION, VALUE, Family, Input, UnitPaths
 
 FAMILY = Family(
     model_type="vit",
-    layer="layers.{layer}",
+    layer="layers.{}",
     heads=UnitPaths(
-        inputs=("attention.q_proj", "attention.k_proj", "attention.v_proj"),
+        inputs=(
+            Input("attention.q_proj"),
+            Input("attention.k_proj", (KEY_WITHOUT_ROTATION,)),
+            Input("attention.v_proj", (VALUE,)),
+        ),
         output="attention.o_proj",
-        unseen=("attention.k_proj.bias",),
     ),
-    filters=UnitPaths(inputs=("mlp.fc1",), output="mlp.fc2"),
+    filters=UnitPaths(inputs=(Input("mlp.fc1"),), output="mlp.fc2"),
 )

@@ -79,7 +79,7 @@ def test_missing_option(capsys, command, option):
         ("mask", "--kinds", "neurons"),
         ("mask", "--curvature", "sum"),
         ("mask", "--rounds", "-1"),
-        ("unlearn", "--method", "ga"),
+        ("unlearn", "--method", "magic"),
         ("unlearn", "--rate", "inf"),
         ("unlearn", "--target-loss", "nan"),
         ("unlearn", "--max-overshoot", "0.5"),

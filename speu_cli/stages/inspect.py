@@ -23,7 +23,7 @@ class InspectResult:
 
     Attributes:
         path: The file, or the checkpoint folder.
-        kind: ``statistics``, ``mask``, ``unlearning`` or ``training``.
+        kind: ``statistics``, ``mask``, ``reference``, ``unlearning`` or ``training``.
         record: All that it says of itself.
         tensors: Number of tensors and their bytes; of a checkpoint folder None.
         summary: A few lines for a person, label and value.

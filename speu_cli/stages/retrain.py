@@ -1,6 +1,7 @@
 """``speu unlearn --method retrain``: fine-tune the base model again, without the forget set (Eq. 1)."""
 
 import json
+import math
 import tempfile
 import time
 from pathlib import Path
@@ -63,7 +64,8 @@ def retrain(
     forgotten, remaining = forget_and_remaining(session.read(data), ids, forget)
     encoded = session.encode(forgotten)
     before = float(session.outcomes(encoded, "forget losses").losses.mean())
-    steps, after, started = 0, None, time.perf_counter()
+    steps = math.ceil(settings.epochs * -(-len(remaining) // settings.batch_size))
+    after, started = None, time.perf_counter()
     if output is not None and not dry_run:
         with tempfile.TemporaryDirectory() as folder:  # standard input can be read only once
             exclude = Path(folder, "ids.json")

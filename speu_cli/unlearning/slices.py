@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from speu_cli.structures.entries import Axes, put, take
 from speu_cli.structures.mask import Mask
-from speu_cli.unlearning.sliced_linear import SlicedLinear
+from speu_cli.unlearning.sliced_linear import OUTPUT_AXIS, SlicedLinear
 
 
 @dataclass(frozen=True)
@@ -119,20 +119,20 @@ class TrainableSlices(nn.Module):
             for name in hooked:
                 model.get_parameter(name).requires_grad_(False)
 
-    def _linear_modules(self, model: nn.Module) -> dict[str, nn.Linear]:
-        """The plain linear layers whose weight has slices and is used nowhere else."""
+    def _linear_modules(self, model: nn.Module) -> dict[str, nn.Module]:
+        """The linear layers of a known type whose weight has slices and is used nowhere else."""
         owners = {name.rpartition(".")[0] for name in self.pieces if name.endswith(".weight")}
         users = Counter(id(parameter) for module in model.modules() for _, parameter in _own(module))
         found = {path: model.get_submodule(path) for path in sorted(owners)}
         return {
             path: module
             for path, module in found.items()
-            if type(module) is nn.Linear
+            if type(module) in OUTPUT_AXIS
             and "forward" not in vars(module)  # someone else has changed what it does
             and all(users[id(parameter)] == 1 for _, parameter in _own(module))
         }
 
-    def _sliced(self, path: str, module: nn.Linear) -> SlicedLinear:
+    def _sliced(self, path: str, module: nn.Module) -> SlicedLinear:
         weight, bias = f"{path}.weight", f"{path}.bias"
         own_bias = self.pieces.get(bias)
         return SlicedLinear(

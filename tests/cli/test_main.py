@@ -83,7 +83,7 @@ def test_missing_option(capsys, command, option):
         ("mask", "--within", "wanda:1.5"),
         ("mask", "--within", "wanda:x"),
         ("mask", "--within", "0.9"),
-        ("unlearn", "--method", "ga"),
+        ("unlearn", "--method", "magic"),
         ("unlearn", "--rate", "inf"),
         ("unlearn", "--target-loss", "nan"),
         ("unlearn", "--max-overshoot", "0.5"),

@@ -2,9 +2,9 @@
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from speu_cli.artifacts.format import read_artifact, write_artifact
 from speu_cli.checkpoints.write import read_record
 from speu_cli.cli.main import main
 from speu_cli.errors import ArtifactError, InputError, OutputExistsError, SpeuError, UnsafeStepError
+from speu_cli.progress import Silent
 from speu_cli.stages.chosen_mask import MASK_NAME
 from speu_cli.stages.retrain import retrain
 from speu_cli.stages.runtime import Runtime
@@ -23,9 +24,12 @@ from speu_cli.stages.train_unlearn import TrainUnlearnResult, train_unlearn
 from speu_cli.structures.layout import find_layout
 from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.objectives.registry import ObjectiveChoice
+from speu_cli.unlearning.slices import pieces_of
 from speu_cli.unlearning.training_choice import TrainingChoice
 from tiny import tiny_model, tiny_rows, write_ids, write_rows
 from tiny_encoder import tiny_encoder
+
+T = TypeVar("T")
 
 METHODS = ("ft", "sa", "ga", "gd", "npo")
 FAST = TrainingChoice(epochs=2, learning_rate=1e-3, batch_size=3)
@@ -73,12 +77,10 @@ def selected_entries(mask: Path) -> dict[str, torch.Tensor]:
     for key, flags in chosen.selected.items():
         flags[read_artifact(mask).tensors[f"selected/{key}"]] = True
     inside = {}
-    for name, (axis,), indices in chosen.slices():
+    for name, piece in pieces_of(chosen, model).items():
         inside[name] = torch.zeros_like(model.get_parameter(name), dtype=torch.bool)
-        entries = read_artifact(mask).tensors.get(f"within/{name}", torch.tensor(True))
-        inside[name].index_copy_(
-            axis, indices, entries.expand_as(inside[name].index_select(axis, indices)).clone()
-        )
+        entries = read_artifact(mask).tensors.get(f"within/{name}")
+        piece.put(inside[name], torch.ones_like(piece.take(inside[name])) if entries is None else entries)
     return inside
 
 
@@ -167,6 +169,20 @@ def test_a_model_in_half_precision_keeps_its_type_and_all_else(home: Home, tmp_p
     assert not any((entries & ~inside[name]).any() for name, entries in moved.items())
 
 
+class OneAtATime(Silent):
+    """A progress that shows one thing at a time, as a terminal does."""
+
+    shown = False
+
+    def track(self, items: Iterable[T], *, total: int, description: str) -> Iterator[T]:
+        assert not self.shown
+        self.shown = True
+        try:
+            yield from items
+        finally:
+            self.shown = False
+
+
 def test_it_stops_when_the_forget_set_looks_unseen(home: Home, tmp_path: Path) -> None:
     training = TrainingChoice(epochs=100, learning_rate=2e-4, batch_size=3)
     result = forget(
@@ -176,6 +192,7 @@ def test_it_stops_when_the_forget_set_looks_unseen(home: Home, tmp_path: Path) -
         training=training,
         fisher=home.folder / "fisher",
         stop_when_unseen=True,
+        runtime=Runtime(progress=OneAtATime()),
     )
     assert result.stopped
     assert result.steps < 200
@@ -351,7 +368,7 @@ def test_retraining_is_train_without_the_forget_set(home: Home, tmp_path: Path) 
     )
     assert (other.epochs, other.learning_rate, other.steps) == (1, 1e-3, 3)
     dry = retrain(tmp_path / "model", base, data, ids, None, dry_run=True)
-    assert (dry.loss_after, dry.loss_before) == (None, result.loss_before)
+    assert (dry.loss_after, dry.loss_before, dry.steps) == (None, result.loss_before, result.steps)
     with pytest.raises(InputError, match="no output"):
         retrain(tmp_path / "model", base, data, ids, None)
 

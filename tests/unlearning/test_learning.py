@@ -21,6 +21,7 @@ from speu_cli.unlearning.objectives.direct_preference import DirectPreference
 from speu_cli.unlearning.objectives.fine_tuning import FineTuning
 from speu_cli.unlearning.objectives.negative_preference import NegativePreference
 from speu_cli.unlearning.objectives.sparsity import SparsityAware
+from speu_cli.unlearning.slices import pieces_of
 from speu_cli.unlearning.training import TrainingSettings
 
 FORGET, COUNT = 5, 17
@@ -83,14 +84,14 @@ def test_each_objective_trains_what_it_may(objective: Objective, masked: bool, t
     assert not case.model.training
     assert not any(one.requires_grad or one.grad is not None for one in case.model.parameters())
     changed = 0
-    inside = {name: (axis, indices) for name, (axis,), indices in half_mask(case).slices()}
+    inside = pieces_of(half_mask(case), case.model)
     for name, parameter in case.model.named_parameters():
         differs = parameter != before[name]
         changed += int(differs.sum())
         if masked:
             outside = torch.ones_like(differs)
             if name in inside:
-                outside.index_fill_(*inside[name], False)
+                inside[name].put(outside, torch.zeros_like(inside[name].take(outside)))
             assert not (differs & outside).any()
     assert 0 < changed <= course.trained
     total = sum(parameter.numel() for parameter in case.model.parameters())
@@ -116,9 +117,9 @@ def test_it_is_adamw_with_everything_outside_the_mask_held_still(weight: float, 
     sets, mask, expected = sets_of(case), half_mask(case), deepcopy(case.model)
     encoded = {**sets.encoded, "remaining": sets.encoded["remaining"].select(range(FORGET))}
     flags = {}
-    for name, (axis,), indices in mask.slices():
+    for name, piece in pieces_of(mask, expected).items():
         flags[name] = torch.zeros_like(expected.get_parameter(name), dtype=torch.bool)
-        flags[name].index_fill_(axis, indices, True)
+        piece.put(flags[name], torch.ones_like(piece.take(flags[name])))
 
     def difference() -> Tensor:
         forget, remaining = (

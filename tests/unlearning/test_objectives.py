@@ -85,7 +85,7 @@ def test_the_default_penalty_is_the_papers() -> None:
 def test_npo_at_the_reference(beta: float) -> None:
     """Law 9."""
     at = NegativePreference(beta).loss(moment(theta()))
-    assert float(at) == pytest.approx(2 / beta * math.log(2), rel=1e-14)
+    assert at.item() == pytest.approx(2 / beta * math.log(2), rel=1e-14)
     torch.testing.assert_close(gradient(NegativePreference(beta)), gradient_of_log_likelihood(0))
 
 
@@ -93,13 +93,13 @@ def test_npo_is_the_formula_written_out_away_from_the_reference() -> None:
     at = moment(theta(), off=0.7)
     # p_θ / p_reference = exp(−0.7) for every example, whatever its size
     expected = 2 / 0.1 * math.log(1 + math.exp(-0.7) ** 0.1)
-    assert float(NegativePreference().loss(at)) == pytest.approx(expected, rel=1e-12)
+    assert NegativePreference().loss(at).item() == pytest.approx(expected, rel=1e-12)
 
 
 @BETAS
 def test_dpo_at_the_reference(beta: float) -> None:
     at = DirectPreference(beta).loss(moment(theta()))
-    assert float(at) == pytest.approx(2 / beta * math.log(2), rel=1e-14)
+    assert at.item() == pytest.approx(2 / beta * math.log(2), rel=1e-14)
     expected = gradient_of_log_likelihood(0) - gradient_of_log_likelihood(2)
     torch.testing.assert_close(gradient(DirectPreference(beta)), expected)
 
@@ -108,14 +108,14 @@ def test_dpo_is_the_formula_written_out_away_from_the_reference() -> None:
     at = moment(theta(), off=0.7)
     difference = -0.7 * 3 - -0.7  # of the answers' log-ratio and the forget examples'
     expected = -2 / 0.1 * math.log(1 / (1 + math.exp(-0.1 * difference)))
-    assert float(DirectPreference().loss(at)) == pytest.approx(expected, rel=1e-12)
+    assert DirectPreference().loss(at).item() == pytest.approx(expected, rel=1e-12)
 
 
 @pytest.mark.parametrize("kind", [NegativePreference, DirectPreference])
 def test_the_remaining_set_counts_where_it_is_asked_for(kind: Any) -> None:
     at = moment(theta(), off=0.2)
     added = kind(retain_weight=2.0).loss(at) - kind().loss(at)
-    assert float(added) == pytest.approx(2 * float(at.mean_loss("remaining")), rel=1e-12)
+    assert added.item() == pytest.approx(2 * at.mean_loss("remaining").item(), rel=1e-12)
     assert "remaining" in kind(retain_weight=2.0).reads
     assert "remaining" not in kind().reads
 

@@ -9,11 +9,13 @@ import pytest
 import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
+from transformers.pytorch_utils import Conv1D
 
 from laws import Case, make_case
 from oracles.training import masked_adamw
 from speu_cli.structures.layout import Layout
 from speu_cli.structures.mask import Mask
+from speu_cli.unlearning.sliced_linear import SlicedLinear
 from speu_cli.unlearning.slices import TrainableSlices, pieces_of
 from tiny import FAMILIES
 
@@ -44,7 +46,7 @@ def may_change(mask: Mask, model: nn.Module) -> dict[str, Tensor]:
     flags = {}
     for name, piece in pieces_of(mask, model).items():
         flags[name] = torch.zeros_like(model.get_parameter(name), dtype=torch.bool)
-        piece.put(flags[name], torch.ones(()).expand_as(piece.take(flags[name])))
+        piece.put(flags[name], torch.ones_like(piece.take(flags[name])))
     return flags
 
 
@@ -174,3 +176,29 @@ def test_small_steps_add_up_in_a_half_precision_model(tmp_path: Path) -> None:
     largest = before[0].abs().argmax()
     assert weight[0, largest] != before[0, largest]
     assert torch.equal(weight[1], before[1])
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("kind", ["linear", "conv1d"])
+def test_a_sliced_layer_gives_the_slices_of_the_whole_gradients(kind: str, axis: int) -> None:
+    torch.manual_seed(0)
+    layer: nn.Module = nn.Linear(5, 7) if kind == "linear" else Conv1D(7, 5)
+    layer = layer.double().requires_grad_(False)
+    nn.init.normal_(layer.bias)
+    inputs = torch.randn(2, 3, 5, dtype=torch.float64, requires_grad=True)
+    chosen, biases = torch.tensor([0, 3, 4]), torch.tensor([1, 6])
+    sliced = SlicedLinear(
+        layer,
+        axis=axis,
+        indices=chosen,
+        weight=nn.Parameter(layer.weight.index_select(axis, chosen)),
+        bias=nn.Parameter(layer.bias[biases]),
+        bias_indices=biases,
+    )
+    found = torch.autograd.grad(sliced(inputs).sin().sum(), [inputs, sliced.weight, sliced.bias])
+    assert torch.equal(sliced(inputs), layer(inputs))
+    layer.requires_grad_(True)
+    whole = torch.autograd.grad(layer(inputs).sin().sum(), [inputs, layer.weight, layer.bias])
+    expected = (whole[0], whole[1].index_select(axis, chosen), whole[2][biases])
+    for mine, theirs in zip(found, expected, strict=True):
+        torch.testing.assert_close(mine, theirs, rtol=1e-12, atol=1e-12)

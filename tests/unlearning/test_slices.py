@@ -17,9 +17,10 @@ from speu_cli.structures.layout import Layout
 from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.sliced_linear import SlicedLinear
 from speu_cli.unlearning.slices import TrainableSlices, pieces_of
-from tiny import FAMILIES
+from tiny import ALL_FAMILIES, FAMILIES
 
 RATE, DECAY, STEPS = 1e-2, 0.1, 4
+MORE = tuple(family for family in ALL_FAMILIES if family not in {*FAMILIES, "vit"})
 
 
 class OtherLinear(nn.Linear):
@@ -104,6 +105,21 @@ def test_it_is_adamw_with_everything_outside_the_mask_held_still(
         name for name in flags if not torch.equal(case.model.get_parameter(name), before.get_parameter(name))
     ]
     assert moved == list(flags)
+
+
+@pytest.mark.parametrize("family", MORE)
+def test_in_every_family_nothing_else_moves(family: str, tmp_path: Path) -> None:
+    case = make_case(tmp_path, family)
+    before, mask = deepcopy(case.model), third_mask(case.layout)
+    flags = may_change(mask, case.model)
+    train_slices(case, mask, steps=2)
+    moved = set()
+    for name, parameter in case.model.named_parameters():
+        differs = parameter != before.get_parameter(name)
+        assert not (differs & ~flags.get(name, torch.zeros_like(differs))).any()
+        if differs.any():
+            moved.add(name)
+    assert moved == flags.keys()
 
 
 def test_the_optimizer_keeps_moments_of_the_slices_alone(tmp_path: Path) -> None:
@@ -191,6 +207,7 @@ def test_a_sliced_layer_gives_the_slices_of_the_whole_gradients(kind: str, axis:
         layer,
         axis=axis,
         indices=chosen,
+        entries=None,
         weight=nn.Parameter(layer.weight.index_select(axis, chosen)),
         bias=nn.Parameter(layer.bias[biases]),
         bias_indices=biases,

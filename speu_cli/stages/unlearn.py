@@ -196,14 +196,15 @@ def unlearn(
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
         reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
-        note=_note(session, found, kinds if given is None else "both"),
+        note=_note(session, found, chosen),
         seconds=seconds,
     )
 
 
-def _note(session: Session, found: Rate, kinds: str) -> str | None:
+def _note(session: Session, found: Rate, chosen: ChosenMask) -> str | None:
     """What is worth knowing of a step; of units that are not served unless they were not asked for."""
-    notes = [note_on_units(session.layout) if kinds == "both" else None]
+    asked_for_all = chosen.settings is None or chosen.settings.get("kinds") == "both"
+    notes = [note_on_units(session.layout) if asked_for_all else None]
     if not found.value:
         notes.append("the forget set looks unseen already: the model is left as it was")
     return "; ".join(filter(None, notes)) or None

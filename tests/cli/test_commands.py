@@ -227,6 +227,7 @@ def test_mask_by_default(recorder):
         "kinds": "both",
         "curvature": "total",
         "rounds": None,
+        "kv": "any",
         "forget_examples": "all",
         "target_loss": None,
         "picture": None,
@@ -237,7 +238,7 @@ def test_mask_by_default(recorder):
 def test_mask_with_everything(recorder):
     run(
         *["mask", "model", "--fisher", "f", "-o", "m", "--data", "d", "--forget", "-", "--sparsity", "0.5"],
-        *["--kinds", "heads", "--curvature", "mean", "--rounds", "1", "--picture", "p.png"],
+        *["--kinds", "heads", "--curvature", "mean", "--rounds", "1", "--kv", "all", "--picture", "p.png"],
         *["--forget-examples", "remembered", "--target-loss", "0.7"],
     )
     _, _, kwargs, _ = the_call(recorder)
@@ -248,6 +249,7 @@ def test_mask_with_everything(recorder):
         "kinds": "heads",
         "curvature": "mean",
         "rounds": 1,
+        "kv": "all",
         "forget_examples": "remembered",
         "target_loss": 0.7,
         "picture": Path("p.png"),
@@ -269,6 +271,7 @@ def test_unlearn_by_default(recorder):
         "kinds": "both",
         "curvature": "total",
         "rounds": None,
+        "kv": "any",
         "rate": None,
         "target_loss": None,
         "max_overshoot": 2.0,
@@ -282,7 +285,7 @@ def test_unlearn_by_default(recorder):
 def test_unlearn_with_everything(recorder):
     run(
         *[*UNLEARN, "--mask", "m", "--method", "so", "--sparsity", "0", "--kinds", "filters"],
-        *["--curvature", "mean", "--rounds", "2", "--rate", "1e-6", "--target-loss", "0.7"],
+        *["--curvature", "mean", "--rounds", "2", "--kv", "all", "--rate", "1e-6", "--target-loss", "0.7"],
         *["--max-overshoot", "3", "--damping", "0.01", "--forget-examples", "remembered", "--dry-run"],
     )
     _, args, kwargs, _ = the_call(recorder)
@@ -294,6 +297,7 @@ def test_unlearn_with_everything(recorder):
         "kinds": "filters",
         "curvature": "mean",
         "rounds": 2,
+        "kv": "all",
         "rate": 1e-6,
         "target_loss": 0.7,
         "max_overshoot": 3.0,

@@ -222,7 +222,13 @@ def test_the_record_of_a_new_model(bert: Home, tmp_path: Path) -> None:
     assert (record["rate"], record["method"]) == (result.rate, "spe-so")
     assert (record["loss_before"], record["loss_after"]) == (result.loss_before, result.loss_after)
     assert record["step"]["damping"] == 0.2
-    assert record["mask"] == {"sparsity": 0.5, "kinds": "both", "curvature": "total", "rounds": None}
+    assert record["mask"] == {
+        "sparsity": 0.5,
+        "kinds": "both",
+        "curvature": "total",
+        "rounds": None,
+        "kv": "any",
+    }
     assert record["selected"] == {"heads": [4, 8], "filters": [24, 48]}
     assert record["encoding"]["task"] == "classification"
     text = (tmp_path / "new" / RECORD_NAME).read_text()

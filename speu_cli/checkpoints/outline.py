@@ -20,8 +20,12 @@ from speu_cli.checkpoints.load import (
 from speu_cli.checkpoints.processors import load_processor
 
 NOWHERE = "meta"
-# Of a config, what grows with the width of the model: DistilBERT calls its filters ``hidden_dim``.
-WIDTHS = ("hidden_size", "intermediate_size", "hidden_dim", "num_attention_heads", "num_key_value_heads")
+# Of a config, what grows with the width of the model; families have names of their own for the filters.
+WIDTHS = (
+    *("hidden_size", "num_attention_heads", "num_key_value_heads"),
+    *("intermediate_size", "hidden_dim", "n_inner", "ffn_dim"),
+    *("word_embed_proj_dim", "pooler_hidden_size"),
+)
 SMALL_VOCABULARY = 1024
 
 

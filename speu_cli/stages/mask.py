@@ -46,8 +46,8 @@ class MaskResult:
     swaps: int
     forget_examples: int | None
     picture: Path | None
-    kv: KeyValue
-    note: str | None
+    kv: KeyValue = "any"
+    note: str | None = None
 
 
 def mask(

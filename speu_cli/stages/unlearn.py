@@ -211,14 +211,16 @@ def unlearn(
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
         reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
-        note=_note(session, done, kinds if given is None else "both"),
+        note=_note(session, done),
         seconds=seconds,
     )
 
 
-def _note(session: Session, done: Done, kinds: str) -> str | None:
+def _note(session: Session, done: Done) -> str | None:
     """What is worth knowing of a step; of units that are not served unless they were not asked for."""
-    notes = [note_on_units(session.layout) if kinds == "both" else None, done.note]
+    settings = done.chosen.settings
+    asked_for_all = settings is None or settings.get("kinds") == "both"
+    notes = [note_on_units(session.layout) if asked_for_all else None, done.note]
     return "; ".join(filter(None, notes)) or None
 
 

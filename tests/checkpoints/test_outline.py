@@ -10,7 +10,7 @@ from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.checkpoints.outline import NOWHERE, build_model, load_outline, reduce_config
 from speu_cli.errors import ArtifactError
 from speu_cli.structures.layout import find_layout
-from tiny import FAMILIES, tiny_checkpoint, tiny_model
+from tiny import FAMILIES, MORE, tiny_checkpoint, tiny_model
 
 WEIGHTS = "model.safetensors"
 
@@ -60,3 +60,15 @@ def test_random_weights_are_always_the_same_and_leave_the_generator_alone() -> N
     assert all(
         torch.equal(mine, theirs) for mine, theirs in zip(one.parameters(), other.parameters(), strict=True)
     )
+
+
+@pytest.mark.parametrize(
+    "family", sorted(MORE.keys() - {"vit", "albert", "mixtral", "qwen2_moe", "qwen3_moe"})
+)
+def test_half_of_every_family_that_estimates_are_made_for(family: str) -> None:
+    """It runs, with half the heads and filters of each of its layers."""
+    config = tiny_model(family, layers=3).config
+    model = build_model(reduce_config(config, layers=2, narrowing=2), device="cpu", dtype=torch.float32)
+    layout = find_layout(model)
+    assert (layout.count("heads"), layout.count("filters")) == (0 if family == "olmo2" else 4, 24)
+    assert model(input_ids=torch.arange(2, 16).reshape(2, 7)).logits.isfinite().all()

@@ -260,6 +260,7 @@ def test_mask_by_default(recorder):
         "rounds": None,
         "objective": "mlr",
         "within": None,
+        "kv": "any",
         "forget_examples": "all",
         "target_loss": None,
         "picture": None,
@@ -270,7 +271,7 @@ def test_mask_by_default(recorder):
 def test_mask_with_everything(recorder):
     run(
         *["mask", "model", "--fisher", "f", "-o", "m", "--data", "d", "--forget", "-", "--sparsity", "0.5"],
-        *["--kinds", "heads", "--curvature", "mean", "--rounds", "1", "--picture", "p.png"],
+        *["--kinds", "heads", "--curvature", "mean", "--rounds", "1", "--kv", "all", "--picture", "p.png"],
         *["--forget-examples", "remembered", "--target-loss", "0.7", "--objective", "mlf"],
         *["--within", "wanda:.90"],
     )
@@ -284,6 +285,7 @@ def test_mask_with_everything(recorder):
         "rounds": 1,
         "objective": "mlf",
         "within": "wanda:0.9",
+        "kv": "all",
         "forget_examples": "remembered",
         "target_loss": 0.7,
         "picture": Path("p.png"),
@@ -309,6 +311,7 @@ def test_unlearn_by_default(recorder):
         "within": None,
         "ssd_alpha": 10.0,
         "ssd_lambda": 1.0,
+        "kv": "any",
         "rate": None,
         "target_loss": None,
         "max_overshoot": 2.0,
@@ -322,7 +325,7 @@ def test_unlearn_by_default(recorder):
 def test_unlearn_with_everything(recorder):
     run(
         *[*UNLEARN, "--mask", "m", "--method", "so", "--sparsity", "0", "--kinds", "filters"],
-        *["--curvature", "mean", "--rounds", "2", "--rate", "1e-6", "--target-loss", "0.7"],
+        *["--curvature", "mean", "--rounds", "2", "--kv", "all", "--rate", "1e-6", "--target-loss", "0.7"],
         *["--max-overshoot", "3", "--damping", "0.01", "--forget-examples", "remembered", "--dry-run"],
         *["--objective", "norm", "--within", "wanda:0", "--ssd-alpha", "7", "--ssd-lambda", "0.3"],
     )
@@ -339,6 +342,7 @@ def test_unlearn_with_everything(recorder):
         "within": "wanda:0.0",
         "ssd_alpha": 7.0,
         "ssd_lambda": 0.3,
+        "kv": "all",
         "rate": 1e-6,
         "target_loss": 0.7,
         "max_overshoot": 3.0,

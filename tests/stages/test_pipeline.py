@@ -229,6 +229,7 @@ def test_the_record_of_a_new_model(bert: Home, tmp_path: Path) -> None:
         "rounds": None,
         "objective": "mlr",
         "within": None,
+        "kv": "any",
     }
     assert record["selected"] == {"heads": [4, 8], "filters": [24, 48]}
     assert record["encoding"]["task"] == "classification"

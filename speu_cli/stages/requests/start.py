@@ -9,7 +9,7 @@ from speu_cli.artifacts.atomic import check_output
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.files import MaskOrigin, write_mask
-from speu_cli.masks.localization import MaskSettings, localize_before_request
+from speu_cli.masks.localization import MaskSettings, localize_before_request, note_on_units
 from speu_cli.stages.request import (
     open_with_statistics,
     require_mask_statistics,
@@ -150,6 +150,11 @@ def start_requests(
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     if mode == "aided":
         _require_whole(file, fisher, method)
+    if method == "spe-so":
+        mask.kinds_of(session.layout)
+    note = note_on_units(session.layout)
+    if note is not None and mask.kinds == "both":
+        runtime.progress.note(note)
     training = training_rows(session.read(data), file)
     unseen = session.read_like(training, watch.holdout) if watch.holdout else None
     settled = StateMethod(method, mask, (step or StepChoice()).settings(file.unseen_loss))

@@ -124,6 +124,15 @@ class TrainingOptions:
             help="gd, npo, dpo: weight of the loss of remaining examples.",
         ),
     ] = None
+    epoch_over: Annotated[
+        Literal["forget", "all"] | None,
+        of_method(
+            "--epoch-over",
+            show_default="forget",
+            help="gd: an epoch passes over the examples to forget, each step with as many remaining ones, or "
+            "over all examples, the sign turned for those to forget.",
+        ),
+    ] = None
     stop_when_unseen: Annotated[
         bool | None,
         of_method(
@@ -205,4 +214,5 @@ class TrainingOptions:
             gamma_schedule=self.gamma_schedule,
             beta=self.beta,
             retain_weight=self.retain_weight,
+            epoch_over=self.epoch_over,
         )

@@ -164,7 +164,7 @@ def train_unlearn(
         known = settle_reference(session, sets, encoded, reference, write=not dry_run)
     unseen_already = plan.stop and target is not None and before >= target
     started = time.perf_counter()
-    course = planned_course(session, plan, len(encoded[wanted.over]))
+    course = planned_course(session, plan, sum(len(encoded[name]) for name in wanted.over))
     if unseen_already:
         course = Course(0, course.trained, stopped=True)
     elif not dry_run:

@@ -52,6 +52,10 @@ class Sets:
     encoded: Mapping[Set, Encoded]
     references: Mapping[Set, Tensor]
 
+    def lengths(self, names: Sequence[Set]) -> list[int]:
+        """Tokens of each example of some sets, one set after the other."""
+        return [length for name in names for length in self.encoded[name].lengths]
+
 
 def learn(
     model: PreTrainedModel,
@@ -92,7 +96,7 @@ def learn(
         with nullcontext() if slices is None else slices.attached():
             steps = run_trainer(
                 learner,
-                sets.encoded[objective.over],
+                sets.lengths(objective.over),
                 batches.collate,
                 settings,
                 place or Place(),
@@ -152,16 +156,18 @@ class _Learner(nn.Module):
 
     def _score(self, batch: Mapping[str, Any]) -> Scored:
         losses = self._task.losses(logits_of(self._hidden[0], batch["inputs"]), batch["labels"])
-        reference = batch.get("reference")
-        sizes = self._task.sizes(batch["labels"]).to(losses)
-        return Scored(losses, sizes, None if reference is None else reference.to(losses))
+        if "reference" not in batch:
+            return Scored(losses)
+        sizes = self._task.sizes(batch["labels"])
+        return Scored(losses, sizes.to(losses), batch["reference"].to(losses))
 
 
 class _Batches:
     """Pairs each batch of what an epoch passes over with one of every other set that is read.
 
-    The forget set's answers are those of the same examples. Remaining examples are drawn without
-    replacement, until all were used; then again in another order.
+    Of several sets that it passes over, a batch has what comes of each, of some perhaps nothing. The forget
+    set's answers are those of the same examples. Remaining examples are drawn without replacement, until all
+    were used; then again in another order.
     """
 
     def __init__(self, sets: Sets, objective: Objective, seed: int) -> None:
@@ -172,14 +178,26 @@ class _Batches:
 
     def collate(self, items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """The batches of one step."""
-        positions = [int(item["position"]) for item in items]
-        return {name: self._batch(name, positions) for name in self._objective.reads}
+        places = [int(item["position"]) for item in items]
+        batches: dict[str, Any] = {}
+        first = 0
+        for name in self._objective.over:
+            after = first + len(self._sets.encoded[name])
+            own = [place - first for place in places if first <= place < after]
+            if own:
+                batches[name] = self._batch(name, own)
+            first = after
+        for name in self._objective.reads:
+            if name not in self._objective.over:
+                batches[name] = self._batch(name, self._beside(name, places))
+        return batches
+
+    def _beside(self, name: Set, places: list[int]) -> list[int]:
+        """What goes with examples to forget: remaining ones that are drawn, or their own other answers."""
+        return [next(self._drawn) for _ in places] if name == "remaining" else places
 
     def _batch(self, name: Set, positions: list[int]) -> dict[str, Any]:
-        encoded = self._sets.encoded[name]
-        if name == "remaining" and self._objective.over != name:
-            positions = [next(self._drawn) for _ in positions]
-        inputs, labels = encoded.collate(positions)
+        inputs, labels = self._sets.encoded[name].collate(positions)
         batch: dict[str, Any] = {"inputs": inputs, "labels": labels}
         if name in self._sets.references:
             batch["reference"] = self._sets.references[name][positions]

@@ -96,7 +96,7 @@ def fine_tune(
 
     model.requires_grad_(True)
     place = Place(device, progress or Silent())
-    steps = run_trainer(model, encoded, collate, settings, place, loss_of=mean_loss)
+    steps = run_trainer(model, encoded.lengths, collate, settings, place, loss_of=mean_loss)
     model.eval().requires_grad_(False)
     model.zero_grad(set_to_none=True)
     if not all(parameter.isfinite().all() for parameter in model.parameters()):
@@ -109,7 +109,7 @@ def fine_tune(
 
 def run_trainer(
     trained: nn.Module,
-    encoded: Encoded,
+    lengths: Sequence[int],
     collate: Collate,
     settings: TrainingSettings,
     place: Place,
@@ -121,7 +121,7 @@ def run_trainer(
 
     Args:
         trained: Its parameters that require gradients are trained.
-        encoded: What an epoch passes over.
+        lengths: Tokens of each example that an epoch passes over.
         collate: Makes a batch of items that name a ``position``.
         settings: How to train.
         place: Where.
@@ -137,7 +137,7 @@ def run_trainer(
             trained,
             _arguments(settings, place.device, unused),
             data_collator=collate,
-            train_dataset=_Positions(encoded),
+            train_dataset=_Positions(lengths),
             callbacks=[*callbacks, steps],
         )
         trainer.remove_callback(PrinterCallback)  # it prints to standard output
@@ -184,8 +184,8 @@ class _OfLoss(Trainer):
 class _Positions(Dataset[dict[str, Any]]):
     """Positions of the examples, and something as long, by which the Trainer groups them by length."""
 
-    def __init__(self, encoded: Encoded) -> None:
-        self._lengths = encoded.lengths
+    def __init__(self, lengths: Sequence[int]) -> None:
+        self._lengths = lengths
 
     def __len__(self) -> int:
         return len(self._lengths)

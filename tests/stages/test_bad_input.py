@@ -19,7 +19,7 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
-from transformers import GPT2Config, GPT2ForSequenceClassification
+from transformers import BloomConfig, BloomForSequenceClassification
 
 import speu_cli
 from memorised import Home, memorised, snapshot
@@ -168,10 +168,10 @@ def all_ids(place: Place) -> list[str]:
 
 
 def unsupported_family(place: Place) -> list[str]:
-    config = GPT2Config(n_layer=1, n_head=2, n_embd=8, vocab_size=80, num_labels=2, pad_token_id=1)
-    GPT2ForSequenceClassification(config).save_pretrained(place.folder / "gpt2")
-    tiny_tokenizer("roberta").save_pretrained(place.folder / "gpt2")
-    return place.request("fisher", model=str(place.folder / "gpt2"))
+    config = BloomConfig(n_layer=1, n_head=2, hidden_size=8, vocab_size=80, num_labels=2, pad_token_id=1)
+    BloomForSequenceClassification(config).save_pretrained(place.folder / "bloom")
+    tiny_tokenizer("roberta").save_pretrained(place.folder / "bloom")
+    return place.request("fisher", model=str(place.folder / "bloom"))
 
 
 def pickled(place: Place) -> list[str]:
@@ -442,7 +442,7 @@ CASES: dict[str, tuple[Case, int, str]] = {
     "unsupported family": (
         unsupported_family,
         ARTIFACT,
-        "'gpt2' is not supported, expected one of bert, roberta",
+        "'bloom' is not supported, expected one of bert, roberta",
     ),
     "pickled checkpoint": (pickled, ARTIFACT, "pickled weights"),
     "no model": (

@@ -33,6 +33,7 @@ ALL = pytest.mark.parametrize(
         SparsityAware(),
         GradientAscent(),
         GradientDifference(),
+        GradientDifference(epoch_over="all"),
         NegativePreference(),
         DirectPreference(retain_weight=1.0),
     ],
@@ -79,7 +80,8 @@ def test_each_objective_trains_what_it_may(objective: Objective, masked: bool, t
     case = make_case(tmp_path, dtype=torch.float32)
     before, mask = weights(case.model), half_mask(case) if masked else None
     course = learn(case.model, sets_of(case), objective, SETTINGS, mask=mask)
-    passed = COUNT - FORGET if objective.over == "remaining" else FORGET
+    sizes = {"remaining": COUNT - FORGET, "forget": FORGET}
+    passed = sum(sizes[name] for name in objective.over)
     assert (course.steps, course.stopped) == (2 * -(-passed // 3), False)
     assert not case.model.training
     assert not any(one.requires_grad or one.grad is not None for one in case.model.parameters())
@@ -141,6 +143,27 @@ def test_it_is_adamw_with_everything_outside_the_mask_held_still(weight: float, 
     learn(case.model, replace(sets, encoded=encoded), GradientDifference(weight), settings, mask=mask)
     for name, parameter in case.model.named_parameters():
         torch.testing.assert_close(parameter, expected.get_parameter(name), rtol=1e-10, atol=1e-12)
+
+
+def test_a_pass_over_all_examples_meets_each_once_in_its_own_set(tmp_path: Path) -> None:
+    case = without_dropout(make_case(tmp_path))
+    sets = sets_of(case)
+    expected = {name: -likelihoods(case, sets.encoded[name]) for name in sets.encoded if name != "answers"}
+    watched = Watched(GradientDifference(epoch_over="all"))
+    learn(case.model, sets, watched, TrainingSettings(1, 1e-12, 4, 0.0))
+    assert sum(len(moment.sets) for moment in watched.moments) > len(watched.moments)
+    for name, losses in expected.items():
+        met = [moment.sets[name].losses.detach() for moment in watched.moments if name in moment.sets]
+        found = torch.cat(met).sort().values
+        torch.testing.assert_close(found, losses.sort().values, rtol=1e-9, atol=1e-9)
+
+
+def test_a_squared_error_can_go_up_too(tmp_path: Path) -> None:
+    case = without_dropout(make_case(tmp_path, outputs=1))
+    forget = case.encoded.select(range(FORGET))
+    before = -likelihoods(case, forget).mean()
+    learn(case.model, Sets(case.task, {"forget": forget}, {}), GradientAscent(), SETTINGS)
+    assert -likelihoods(case, forget).mean() > before
 
 
 class Watched:

@@ -12,7 +12,7 @@ from speu_cli.unlearning.objectives.base import Moment, Set
 class GradientAscent:
     """−ℓ(D_f)."""
 
-    over: ClassVar[Set] = "forget"
+    over: ClassVar[tuple[Set, ...]] = ("forget",)
     with_reference: ClassVar[bool] = False
     dropout: ClassVar[bool] = True
 

@@ -15,12 +15,12 @@ class Scored:
 
     Attributes:
         losses: ℓ(θ; x), with gradients.
-        sizes: How many terms each is the mean of: the tokens of an answer; 1 for a class.
+        sizes: How many terms each is the mean of: the tokens of an answer; 1 for a class. Likewise None.
         reference: log p(x) under the original model; None where the objective does not ask for it.
     """
 
     losses: Tensor
-    sizes: Tensor
+    sizes: Tensor | None = None
     reference: Tensor | None = None
 
     def gain(self) -> Tensor:
@@ -32,7 +32,7 @@ class Scored:
         Raises:
             ValueError: There are no reference values.
         """
-        if self.reference is None:
+        if self.reference is None or self.sizes is None:
             raise ValueError("the examples come without reference log-likelihoods")
         return -self.losses * self.sizes - self.reference
 
@@ -59,9 +59,13 @@ class Moment:
 class Objective(Protocol):
     """A loss to minimise; its fields are its settings, which the command line and records name alike."""
 
-    over: ClassVar[Set]  # what one epoch passes over, once; of the other sets a batch is drawn for each step
     with_reference: ClassVar[bool]
     dropout: ClassVar[bool]
+
+    @property
+    def over(self) -> tuple[Set, ...]:
+        """What an epoch passes over once; of every other set a batch is drawn for each step."""
+        ...
 
     @property
     def reads(self) -> tuple[Set, ...]:

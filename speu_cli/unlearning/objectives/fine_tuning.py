@@ -12,7 +12,7 @@ from speu_cli.unlearning.objectives.base import Moment, Set
 class FineTuning:
     """ℓ(D_r)."""
 
-    over: ClassVar[Set] = "remaining"
+    over: ClassVar[tuple[Set, ...]] = ("remaining",)
     with_reference: ClassVar[bool] = False
     dropout: ClassVar[bool] = True
 

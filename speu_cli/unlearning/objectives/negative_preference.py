@@ -23,7 +23,7 @@ class NegativePreference:
     beta: float = 0.1
     retain_weight: float = 0.0
 
-    over: ClassVar[Set] = "forget"
+    over: ClassVar[tuple[Set, ...]] = ("forget",)
     with_reference: ClassVar[bool] = True
     dropout: ClassVar[bool] = False
 

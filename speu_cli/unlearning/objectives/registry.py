@@ -7,7 +7,7 @@ from typing import Any, Literal, get_args
 from speu_cli.errors import InputError
 from speu_cli.unlearning.objectives.ascent import GradientAscent
 from speu_cli.unlearning.objectives.base import Objective
-from speu_cli.unlearning.objectives.difference import GradientDifference
+from speu_cli.unlearning.objectives.difference import EpochOver, GradientDifference
 from speu_cli.unlearning.objectives.direct_preference import DirectPreference
 from speu_cli.unlearning.objectives.fine_tuning import FineTuning
 from speu_cli.unlearning.objectives.negative_preference import NegativePreference
@@ -33,12 +33,14 @@ class ObjectiveChoice:
         gamma_schedule: How γ goes on.
         beta: β of ``npo`` and ``dpo``.
         retain_weight: α of ``gd``, ``npo`` and ``dpo``.
+        epoch_over: What an epoch of ``gd`` passes over.
     """
 
     gamma: float | None = None
     gamma_schedule: GammaSchedule | None = None
     beta: float | None = None
     retain_weight: float | None = None
+    epoch_over: EpochOver | None = None
 
 
 def make_objective(method: str, choice: ObjectiveChoice) -> Objective:
@@ -72,8 +74,9 @@ def make_objective(method: str, choice: ObjectiveChoice) -> Objective:
 
 def _check_range(option: str, value: float | str) -> None:
     if isinstance(value, str):
-        if value not in get_args(GammaSchedule):
-            raise InputError(f"{option} is {value!r}, expected constant or linear")
+        choices = get_args(EpochOver if option == "--epoch-over" else GammaSchedule)
+        if value not in choices:
+            raise InputError(f"{option} is {value!r}, expected {' or '.join(choices)}")
     elif not math.isfinite(value) or value < 0 or (option == "--beta" and value == 0):
         least = "above 0" if option == "--beta" else "at least 0"
         raise InputError(f"{option} is {value}, expected a finite number {least}")

@@ -23,7 +23,7 @@ class SparsityAware:
     gamma: float = 5e-5
     gamma_schedule: GammaSchedule = "constant"
 
-    over: ClassVar[Set] = "remaining"
+    over: ClassVar[tuple[Set, ...]] = ("remaining",)
     with_reference: ClassVar[bool] = False
     dropout: ClassVar[bool] = True
 

@@ -22,7 +22,7 @@ from table_sets import FORGET, SETS, TableSet, prepare
 TRAINED = ("--learning-rate", "5e-5", "--weight-decay", "0", "--epochs", "3")
 METHODS = {
     "FT": ("--method", "ft", *TRAINED),
-    "GD": ("--method", "gd", *TRAINED),
+    "GD": ("--method", "gd", "--epoch-over", "all", *TRAINED),
     "SA": ("--method", "sa", *TRAINED),
     "SO": ("--method", "so"),
     "SPE-SO": ("--method", "spe-so", "--sparsity", "0.9"),

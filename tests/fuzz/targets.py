@@ -9,12 +9,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import torch
 from serving import begin, home_with_statistics, request
 
 import speu_cli
 from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.artifacts.format import read_artifact
 from speu_cli.checkpoints.identity import ModelIdentity
+from speu_cli.data.answers import Answers
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.ids import read_ids
 from speu_cli.data.sources.load import load_examples
@@ -23,6 +25,7 @@ from speu_cli.masks.files import read_mask
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from speu_cli.statistics.files import read_statistics
+from speu_cli.unlearning.reference import ReferenceOrigin, read_reference, write_reference
 from speu_cli.unlearning.requests.forgotten import read_forgotten
 from speu_cli.unlearning.requests.ledger import read_ledger
 from speu_cli.unlearning.requests.pending import Pending, read_pending
@@ -38,6 +41,14 @@ LINES = {
     "rows.jsonl": ['{"id": "a", "text": "x y", "label": 0}\n{"id": "b", "text": "ü", "label": 1}\n'],
     "rows.json": ['{"id": 1, "text": "x", "label": "yes"}\n{"id": 2, "text": "y", "label": "no"}'],
     "rows.csv": ['id,text,label\n1,"a ""b"", c",0\n2,d,1\n'],
+    "questions.jsonl": [
+        '{"id": "q", "question": "a b?", "context": "c d e", "answers": {"text": ["d"], "answer_start": [2]}}'
+    ],
+    "questions.json": [
+        '{"version": "v2.0", "data": [{"title": "t", "paragraphs": [{"context": "c d e", "qas": ['
+        '{"id": "q", "question": "a?", "answers": [{"text": "d", "answer_start": 2}]}, '
+        '{"id": "r", "question": "b?", "answers": [], "is_impossible": true}]}]}]}'
+    ],
     "rows.tsv": ['id\tsentence1\tsentence2\tscore\n1\ta "b\tc\t0.5\n2\td\te\t1\n'],
 }
 
@@ -106,6 +117,10 @@ def targets(folder: Path) -> dict[str, Target]:
     ids = str(write_ids(folder / "forget", ["row-0-0"]))
     speu_cli.mask(home.model, home.folder / "fisher.safetensors", entries, forget=ids, **of_entries)
 
+    origin = ReferenceOrigin(identity, session.settings(session.read(of_entries["data"])).to_record(), None)
+    rows, values = torch.arange(3), {"forget": torch.linspace(-2, -1, 3)}
+    write_reference(folder / "reference.safetensors", values, rows, origin)
+
     def mask(path: Path) -> None:
         read_mask(path, identity, layout)
 
@@ -119,6 +134,10 @@ def targets(folder: Path) -> dict[str, Target]:
         "statistics": (home.folder / "fisher.safetensors", lambda path: void(read_statistics(path))),
         "mask.safetensors": (state / "mask.safetensors", mask),
         "entry-mask.safetensors": (entries, mask),
+        "reference.safetensors": (
+            folder / "reference.safetensors",
+            lambda path: void(read_reference(path, rows, origin)),
+        ),
         "forgotten": (state / "forgotten-000001.safetensors", forgotten),
         "watched.safetensors": (state / "watched.safetensors", watched),
         "ledger.jsonl": (state / "ledger.jsonl", _ledger),
@@ -128,7 +147,10 @@ def targets(folder: Path) -> dict[str, Target]:
     }
     of_lines = {name: [text.encode() for text in texts] for name, texts in LINES.items()}
     found = {name: Target(name, [path.read_bytes()], read) for name, (path, read) in of_files.items()}
-    found |= {name: Target(name, seeds, _rows) for name, seeds in of_lines.items()}
+    found |= {
+        name: Target(name, seeds, _questions if name.startswith("questions") else _rows)
+        for name, seeds in of_lines.items()
+    }
     return found | {"ids": Target("ids", of_lines["ids"], _ids)}
 
 
@@ -157,6 +179,14 @@ def _rows(path: Path) -> None:
     examples = load_examples(str(path), DataChoice())
     assert len(set(examples.ids)) == len(examples) > 0
     assert all(isinstance(one.text, str) for one in examples)
+
+
+def _questions(path: Path) -> None:
+    examples = load_examples(str(path), DataChoice(task="question-answering"))
+    assert len(set(examples.ids)) == len(examples) > 0
+    for one in examples:
+        assert isinstance(one.label, Answers) and isinstance(one.text_pair, str)
+        assert len(one.label.texts) == len(one.label.starts)
 
 
 def _ledger(path: Path) -> None:

@@ -8,7 +8,10 @@ from fuzz.targets import LINES, Target, targets
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-ARTIFACTS = ["statistics", "mask.safetensors", "entry-mask.safetensors", "forgotten", "watched.safetensors"]
+ARTIFACTS = [
+    *("statistics", "mask.safetensors", "entry-mask.safetensors"),
+    *("reference.safetensors", "forgotten", "watched.safetensors"),
+]
 NAMES = [*LINES, *ARTIFACTS, "ledger.jsonl", "state.json", "pending.json", "salt"]
 WITHOUT_FIXTURE_CHECK = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]

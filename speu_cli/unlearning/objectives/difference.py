@@ -42,4 +42,5 @@ class GradientDifference:
         if self.epoch_over == "forget":
             return with_retained(-moment.mean_loss("forget"), self.retain_weight, moment)
         signs: dict[Set, float] = {"forget": -1.0, "remaining": self.retain_weight}
-        return torch.cat([signs[name] * scored.losses for name, scored in moment.sets.items()]).mean()
+        there = [name for name in self.over if name in moment.sets]  # a batch may be of one of them alone
+        return torch.cat([signs[name] * moment.sets[name].losses for name in there]).mean()

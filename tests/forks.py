@@ -21,7 +21,7 @@ HERE = "127.0.0.1"
 PATIENCE = 60.0
 IMPORTED = ["speu_cli.cli.main", "speu_cli.stages.fisher", "transformers.models.bert.modeling_bert"]
 # What torchrun or the command line set before PyTorch is imported.
-OF_SERVER = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "ERROR"}
+OF_SERVER = {"OMP_NUM_THREADS": "1", "TORCH_CPP_LOG_LEVEL": "FATAL"}
 
 Program = Callable[[], None]
 

@@ -49,6 +49,8 @@ EXAMPLES = """
   speu unlearn --state state/ --forget ids.txt --request-id R-2026-017 -o unlearned/
 """
 
+SEE = "see speu unlearn --help"
+
 # What a state settles for all its requests.
 SETTLED = (
     *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds", "kv"),
@@ -227,6 +229,26 @@ def _refuse_what_only_a_step_has(given: Mapping[str, object], method: str) -> No
         )
 
 
+def _model_without_state(model: Path | None, request_id: str | None) -> Path:
+    """What every run without a state has to name.
+
+    Args:
+        model: Checkpoint folder.
+        request_id: Must be none.
+
+    Returns:
+        The folder.
+
+    Raises:
+        InputError: It is missing, or the request has a name.
+    """
+    if request_id is not None:
+        raise InputError("--request-id names a request of a state, and no --state was given", hint=SEE)
+    if model is None:
+        raise InputError("missing argument 'MODEL'", hint=SEE)
+    return model
+
+
 def _training_inputs(
     model: Path | None, data: str | None, forget: str, request_id: str | None
 ) -> tuple[Path, str, str]:
@@ -244,13 +266,9 @@ def _training_inputs(
     Raises:
         InputError: One of them is missing, or the request has a name.
     """
-    see = "see speu unlearn --help"
-    if request_id is not None:
-        raise InputError("--request-id names a request of a state, and no --state was given", hint=see)
-    if model is None:
-        raise InputError("missing argument 'MODEL'", hint=see)
+    model = _model_without_state(model, request_id)
     if data is None:
-        raise InputError("missing option '--data'", hint=see)
+        raise InputError("missing option '--data'", hint=SEE)
     return model, data, forget
 
 
@@ -271,14 +289,10 @@ def _named(
     Raises:
         InputError: One of them is missing, or the request has a name.
     """
-    see = "see speu unlearn --help"
-    if request_id is not None:
-        raise InputError("--request-id names a request of a state, and no --state was given", hint=see)
-    if model is None:
-        raise InputError("missing argument 'MODEL'", hint=see)
+    model = _model_without_state(model, request_id)
     if fisher is None or data is None:
         missing = "--fisher" if fisher is None else "--data"
-        raise InputError(f"missing option '{missing}'", hint=see)
+        raise InputError(f"missing option '{missing}'", hint=SEE)
     return model, fisher, data
 
 

@@ -65,7 +65,6 @@ class MaskSettings:
             raise InputError(f"--objective is {self.objective!r}, expected mlr, mlf or norm")
         if self.within is not None:
             wanda_sparsity(self.within)
-
         if self.kv not in get_args(KeyValue):
             raise InputError(f"--kv is {self.kv!r}, expected any or all")
 

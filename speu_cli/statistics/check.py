@@ -15,6 +15,7 @@ from speu_cli.errors import ArtifactError
 from speu_cli.statistics.by_autograd import differentiable
 from speu_cli.statistics.factors import Factor
 from speu_cli.statistics.listening import Heard, Listener
+from speu_cli.statistics.rules.bias import HALF_TYPE_BYTES
 from speu_cli.statistics.steps import Step
 from speu_cli.tasks.base import Task
 
@@ -132,7 +133,7 @@ def _judge(differences: dict[str, tuple[float, float]], heard: set[str], dtype: 
         ArtifactError: A rule gives another gradient than autograd.
     """
     largest = max((size for size, _ in differences.values()), default=0.0)
-    same = SAME_GRADIENT if dtype.itemsize > 2 else SAME_GRADIENT_OF_HALF_TYPES  # noqa: PLR2004
+    same = SAME_GRADIENT if dtype.itemsize > HALF_TYPE_BYTES else SAME_GRADIENT_OF_HALF_TYPES
     noise = max(NOISE, torch.finfo(dtype).eps) * largest
     # Not «gap > …»: a gap that is no number is no agreement.
     off = {name for name, (size, gap) in differences.items() if not gap <= same * size + noise}

@@ -11,6 +11,8 @@ from speu_cli.structures.entries import Axes
 from speu_cli.structures.family import Input, UnitPaths
 from speu_cli.structures.units import COLUMNS, ROWS, Kind, Slice, UnitGroup
 
+AXES_OF_EXPERTS = 3  # experts, features out, features in
+
 
 @dataclass(frozen=True)
 class Place:
@@ -129,7 +131,7 @@ def _find_filters_of_experts(model: nn.Module, place: Place, paths: UnitPaths) -
 
 def _three_sizes(model: nn.Module, name: str) -> tuple[int, int, int]:
     parameter: Tensor | None = model.get_parameter(name) if has_tensor(model, name) else None
-    if parameter is None or parameter.ndim != 3:  # noqa: PLR2004
+    if parameter is None or parameter.ndim != AXES_OF_EXPERTS:
         raise ArtifactError(f"the model has no parameter '{name}' of all experts")
     first, second, third = parameter.shape
     return first, second, third

@@ -10,6 +10,7 @@ from speu_cli.statistics.factors import Dense
 # How many units in the last place of its terms a sum over positions may be off. A half type's unit is so
 # large that one of them is what its rounding amounts to.
 ROUNDING, ROUNDING_OF_HALF_TYPES = 64, 1
+HALF_TYPE_BYTES = 2
 
 
 def of_bias(deltas: Tensor, examples: int) -> Dense:
@@ -31,7 +32,7 @@ def bias_gradients(deltas: Tensor, examples: int) -> Tensor:
     Returns:
         The gradients ``[n, out]``.
     """
-    rounding = ROUNDING if deltas.dtype.itemsize > 2 else ROUNDING_OF_HALF_TYPES  # noqa: PLR2004
+    rounding = ROUNDING if deltas.dtype.itemsize > HALF_TYPE_BYTES else ROUNDING_OF_HALF_TYPES
     wide = deltas.reshape(examples, -1, deltas.shape[1]).to(torch.promote_types(deltas.dtype, torch.float32))
     gradients, sizes = wide.sum(1), wide.abs().sum(1)
     noise = rounding * torch.finfo(deltas.dtype).eps * sizes

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from speu_cli.masks.localization import MaskSettings
     from speu_cli.progress import Progress, Silent
-    from speu_cli.stages.evaluate import EvaluateResult, evaluate
+    from speu_cli.stages.evaluate import EvaluateResult, Evidence, evaluate
     from speu_cli.stages.fisher import FisherResult, fisher
     from speu_cli.stages.inspect import InspectResult, inspect
     from speu_cli.stages.mask import MaskResult, mask
@@ -51,6 +51,7 @@ __all__ = [
     "CompactResult",
     "DataChoice",
     "EvaluateResult",
+    "Evidence",
     "FisherPlan",
     "FisherResult",
     "InputError",
@@ -111,7 +112,7 @@ _NAMES_OF_MODULES = {
     ],
     "speu_cli.masks.localization": ["MaskSettings"],
     "speu_cli.progress": ["Progress", "Silent"],
-    "speu_cli.stages.evaluate": ["EvaluateResult", "evaluate"],
+    "speu_cli.stages.evaluate": ["EvaluateResult", "Evidence", "evaluate"],
     "speu_cli.stages.fisher": ["FisherResult", "fisher"],
     "speu_cli.stages.inspect": ["InspectResult", "inspect"],
     "speu_cli.stages.mask": ["MaskResult", "mask"],

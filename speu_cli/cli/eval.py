@@ -114,7 +114,7 @@ def evaluate(
 def _show(out: Output, result: "EvaluateResult") -> None:
     """Print what was measured, and what became of the requirements."""
     if out.json:
-        out.json_object({"passed": result.passed, **vars(result)})
+        out.json_object(result.as_json())
         return
     from speu_cli.evaluation.table import table
 

@@ -3,8 +3,8 @@
 import resource
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,8 @@ from speu_cli.stages.session import Session, open_session, recorded_settings
 from speu_cli.tasks.outcomes import Outcomes
 from speu_cli.tasks.settings import EncodingSettings
 
+SETS = ("forget", "remaining", "test")
+
 
 @dataclass(frozen=True)
 class EvaluateResult:
@@ -40,6 +42,7 @@ class EvaluateResult:
         test_examples: Size of the test set.
         seconds: Time of the measurement.
         peak_memory_bytes: Largest memory of the process so far, of the device where it has its own.
+        evidence: What the metrics were made of; no part of :meth:`as_json`.
     """
 
     model: dict[str, Metric]
@@ -52,11 +55,30 @@ class EvaluateResult:
     test_examples: int
     seconds: float
     peak_memory_bytes: int
+    evidence: "Evidence" = field(repr=False)
+
+    def as_json(self) -> dict[str, object]:
+        """What is published: every field but the evidence, and whether all gates are met."""
+        fields = {name: value for name, value in vars(self).items() if name != "evidence"}
+        return {"passed": self.passed, **fields}
 
     @property
     def passed(self) -> bool:
         """Every gate is met."""
         return all(gate.passed for gate in self.gates)
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the metrics were made of, example by example.
+
+    Attributes:
+        sets: ``forget``, ``remaining`` (those that were measured) and ``test`` with their examples.
+        outcomes: Of each model that was given (``model``, ``original``, ``reference``) on each set.
+    """
+
+    sets: Mapping[str, Examples]
+    outcomes: Mapping[str, Mapping[str, Outcomes]]
 
 
 def evaluate(
@@ -105,14 +127,19 @@ def evaluate(
     # One model at a time is in memory; the first one says how the sets are read.
     first = open_session(model, choice or DataChoice(), runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
-    measured = {"model": _measure(first, sets, "model", seed, generate)}
+    score_name = first.task.score_name
+    outcomes = {"model": _outcomes(first, sets, "model", generate)}
     del first
     for name, folder in given.items():
-        if name not in measured:
+        if name not in outcomes:
             session = open_session(
                 folder, choice or DataChoice(), runtime, recorded=recorded, source=str(folder)
             )
-            measured[name] = _measure(session, sets, name, seed, generate)
+            outcomes[name] = _outcomes(session, sets, name, generate)
+    measured = {
+        name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed)
+        for name, found in outcomes.items()
+    }
     distances = gaps(measured["model"], measured["reference"]) if "reference" in measured else None
     return EvaluateResult(
         model=measured["model"],
@@ -120,21 +147,13 @@ def evaluate(
         reference=measured.get("reference"),
         gaps=distances,
         gates=check(gates, {**measured["model"], **(distances or {})}),
-        forget_examples=len(sets.forget),
-        remaining_examples=len(sets.remaining),
-        test_examples=len(sets.test),
+        forget_examples=len(sets["forget"]),
+        remaining_examples=len(sets["remaining"]),
+        test_examples=len(sets["test"]),
         seconds=time.perf_counter() - started,
         peak_memory_bytes=peak_memory(runtime.device),
+        evidence=Evidence(sets, outcomes),
     )
-
-
-@dataclass(frozen=True)
-class _Sets:
-    """The three sets that a model is measured on."""
-
-    forget: Examples
-    remaining: Examples
-    test: Examples
 
 
 def _common_settings(folders: Sequence[Path]) -> EncodingSettings | None:
@@ -165,27 +184,25 @@ def _read_sets(
     exclude: str | None,
     max_remaining: int | None,
     seed: int,
-) -> _Sets:
+) -> dict[str, Examples]:
     training = select_training(session.read(data), ids=None, exclude=read_ids(exclude) if exclude else None)
     forgotten, remaining = forget_and_remaining(training, read_ids(forget), forget)
     sample = np.flatnonzero(sample_flags(len(remaining), max_remaining, seed)).tolist()
     sampled = remaining.select([remaining.ids[position] for position in sample])
-    return _Sets(forgotten, sampled, session.read_like(training, test))
+    return {"forget": forgotten, "remaining": sampled, "test": session.read_like(training, test)}
 
 
-def _measure(
-    session: Session, sets: _Sets, name: str, seed: int, most_tokens: int | None
-) -> dict[str, Metric]:
-    def outcomes(part: str, examples: Examples) -> Outcomes:
+def _outcomes(
+    session: Session, sets: Mapping[str, Examples], name: str, most_tokens: int | None
+) -> dict[str, Outcomes]:
+    def of(part: str, examples: Examples) -> Outcomes:
         encoded = session.encode(examples)
         found = session.outcomes(encoded, f"{name}: {part} set")
         if most_tokens is None:
             return found
         return replace(found, answers={**found.answers, "rouge_l": session.recalls(encoded, most_tokens)})
 
-    sorts = (("forget", sets.forget), ("remaining", sets.remaining), ("test", sets.test))
-    forget, remaining, test = (outcomes(part, examples) for part, examples in sorts)
-    return measure(forget, remaining, test, score_name=session.task.score_name, seed=seed)
+    return {part: of(part, examples) for part, examples in sets.items()}
 
 
 def peak_memory(device: str) -> int:

@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 from speu_cli import (
     DataChoice,
     EvaluateResult,
+    Evidence,
     FisherResult,
     InspectResult,
     MaskResult,
@@ -112,6 +113,7 @@ RESULTS = {
         test_examples=40,
         seconds=3.21,
         peak_memory_bytes=530_000_000,
+        evidence=Evidence({}, {}),
     ),
     "train": TrainResult(
         output=Path("new"),

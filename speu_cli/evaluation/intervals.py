@@ -72,8 +72,20 @@ def spearman(predictions: Floats, labels: Floats) -> Metric:
     n = len(labels)
     if n == 0 or predictions.min() == predictions.max() or labels.min() == labels.max():
         return not_computed(n)
-    found = float(stats.spearmanr(predictions, labels).statistic)
-    return _correlation(found, n, lambda r: 1 + r * r / 2)
+    return rank_correlation(float(stats.spearmanr(predictions, labels).statistic), n)
+
+
+def rank_correlation(value: float, n: int) -> Metric:
+    """Put the interval of `spearman` round a rank correlation.
+
+    Args:
+        value: The correlation, -1 to 1, or NaN.
+        n: Number of examples.
+
+    Returns:
+        It, with its bounds.
+    """
+    return _correlation(value, n, lambda r: 1 + r * r / 2)
 
 
 def pearson(predictions: Floats, labels: Floats) -> Metric:

@@ -4,7 +4,7 @@ The attack knows one number per example, the confidence: the model's probability
 regression minus the squared error, so that higher still means better known. It is fitted on examples of
 known membership, as many remaining ones as test ones, and then asked about the forget set. This is the
 threshold attack of Song and Mittal, "Systematic evaluation of privacy risks of machine learning models"
-(USENIX Security 2021), with one threshold for all classes.
+(USENIX Security 2021), with one threshold for all classes; `membership_per_class` has one for each.
 """
 
 import math

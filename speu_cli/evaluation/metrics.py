@@ -8,6 +8,7 @@ import numpy as np
 
 from speu_cli.evaluation import intervals
 from speu_cli.evaluation.membership import membership
+from speu_cli.evaluation.membership_per_class import per_class_attacks
 from speu_cli.evaluation.metric import Metric, not_computed
 from speu_cli.evaluation.scores import FURTHER, SCORES
 
@@ -33,7 +34,7 @@ def measure(
         By name, in reading order: `unlearning_<score>`, `remaining_<score>` and `testing_<score>` (the
         score on D_f, D_r and the test set; all three higher for a model that knows more), `<score>.forget`,
         `<score>.remaining` and `<score>.test` of each further score of the task that the outcomes allow,
-        `loss.forget`, `loss.remaining`, `loss.test`, and those of `membership`.
+        `loss.forget`, `loss.remaining`, `loss.test`, those of `membership`, and of classes those of `per_class_attacks`.
 
     Raises:
         ValueError: If there is no score of that name.
@@ -50,6 +51,7 @@ def measure(
         "loss.remaining": intervals.mean(remaining.losses),
         "loss.test": intervals.mean(test.losses),
         **membership(forget.confidences, remaining.confidences, test.confidences, seed=seed),
+        **per_class_attacks(forget, remaining, test, seed=seed),
     }
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from transformers import PretrainedConfig, PreTrainedModel
 
 from speu_cli.data.examples import Examples
+from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.preparation import Preparation
 
@@ -47,6 +48,10 @@ class Task(Protocol):
 
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
         """How sure the model is of the true answer, ``[n]``; higher for training members."""
+        ...
+
+    def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
+        """What the model predicts of each example, whatever is true; None where that is a number."""
         ...
 
 

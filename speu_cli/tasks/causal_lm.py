@@ -10,6 +10,7 @@ from transformers import PretrainedConfig
 from speu_cli.data.columns import CAUSAL_LM
 from speu_cli.data.examples import Examples
 from speu_cli.tasks.base import Answered
+from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.prompts import encode_prompts
@@ -58,6 +59,11 @@ class CausalLanguageModelling:
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Geometric mean of the probabilities of the labelled tokens, exp(−ℓ), ``[n]``."""
         return (-self.losses(logits, labels)).exp()
+
+    def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
+        """Over the vocabulary, one for each labelled token."""
+        examples, predicted, _ = _labelled(logits, labels)
+        return Distributions(examples, predicted.log_softmax(-1))
 
 
 def _labelled(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:

@@ -10,6 +10,7 @@ from transformers import PretrainedConfig
 from speu_cli.data.examples import Example
 from speu_cli.errors import InputError
 from speu_cli.tasks.base import Answered
+from speu_cli.tasks.distributions import Distributions
 
 SHOWN_NAMES = 8
 
@@ -47,12 +48,58 @@ class Classes:
         return logits.argmax(-1)
 
     def answers(self, logits: Tensor, labels: Tensor, references: Sequence[object]) -> Answered:
-        """Predicted and true classes."""
-        return {"predictions": self.predictions(logits), "labels": labels}
+        """Predicted and true classes; entropy and modified entropy, by which an attack tells members."""
+        of_classes = logits.log_softmax(-1)
+        return {
+            "predictions": self.predictions(logits),
+            "labels": labels,
+            "entropy": entropy(of_classes),
+            "modified_entropy": modified_entropy(of_classes, labels),
+        }
 
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Probability of the true class, ``[n]``."""
         return logits.softmax(-1).gather(-1, labels[:, None])[:, 0]
+
+    def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
+        """Over the classes, one for each example."""
+        return Distributions(torch.arange(len(labels)), logits.log_softmax(-1))
+
+
+def entropy(log_probabilities: Tensor) -> Tensor:
+    """Entropy of what is predicted, −Σ p log p, in nats.
+
+    Args:
+        log_probabilities: Of the classes, ``[n, classes]``.
+
+    Returns:
+        ``[n]``: low where the model is sure, be it right or wrong.
+    """
+    return -(log_probabilities.exp() * log_probabilities).sum(-1)
+
+
+def modified_entropy(log_probabilities: Tensor, labels: Tensor) -> Tensor:
+    """Entropy that knows what is true: −(1 − p_y)·log p_y − Σ_{i≠y} p_i·log(1 − p_i), in nats.
+
+    Of Song and Mittal, "Systematic evaluation of privacy risks of machine learning models" (USENIX Security
+    2021): low where the model is sure and right, high where it is sure and wrong.
+
+    Args:
+        log_probabilities: Of two classes or more, ``[n, classes]``.
+        labels: True classes y, ``[n]``.
+
+    Returns:
+        ``[n]``, at least 0.
+    """
+    true = torch.zeros_like(log_probabilities, dtype=torch.bool).scatter_(-1, labels[:, None], True)
+    probabilities = log_probabilities.exp()
+    # 1 − p of the likeliest class is lost to rounding where p is near 1: it is summed from the others.
+    likeliest = torch.zeros_like(true).scatter_(-1, log_probabilities.argmax(-1, keepdim=True), True)
+    of_others = log_probabilities.masked_fill(likeliest, -torch.inf).logsumexp(-1, keepdim=True)
+    log_less = torch.where(likeliest, of_others, torch.log1p(-probabilities.masked_fill(likeliest, 0.0)))
+    wrong = (probabilities * log_less).masked_fill(true, 0.0).sum(-1)
+    right = (log_less.exp() * log_probabilities)[true]
+    return -(right + wrong)
 
 
 def _class_index(example: Example, names: dict[str, int], count: int) -> int:

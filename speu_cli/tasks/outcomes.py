@@ -1,6 +1,6 @@
 """What a model does with a set of examples: one forward pass, no gradients."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 
 from speu_cli.progress import Progress, Silent
 from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.distributions import Kept
 from speu_cli.tasks.encoded import Encoded
 
 FloatArray = npt.NDArray[np.float64]
@@ -46,6 +47,7 @@ def outcomes(
     batch_tokens: int,
     progress: Progress | None = None,
     description: str = "evaluating",
+    kept: Kept | None = None,
 ) -> Outcomes:
     """Run the model over all examples.
 
@@ -56,6 +58,7 @@ def outcomes(
         batch_tokens: Tokens in a padded batch.
         progress: Is told of every batch. Default: nobody.
         description: What the progress is called.
+        kept: Is given what is predicted of each example, as far as it has room. Default: it is let go.
 
     Returns:
         The outcomes, in the order of the examples.
@@ -71,6 +74,8 @@ def outcomes(
         if logits.shape[-1] <= FEW:
             logits = logits.to("cpu", torch.float64)
         labels = labels.to(logits.device)
+        if kept is not None:
+            _keep(kept, task, encoded, indices, logits, labels)
         references = [encoded.references[i] for i in indices] if encoded.references else ()
         of_batch = {
             LOSSES: task.losses(logits, labels),
@@ -83,3 +88,16 @@ def outcomes(
     whole = {name: part.numpy() for name, part in parts.items()}
     nothing = np.zeros(len(encoded))
     return Outcomes(whole.pop(LOSSES, nothing), whole.pop(CONFIDENCES, nothing), whole)
+
+
+def _keep(
+    kept: Kept, task: Task, encoded: Encoded, indices: Sequence[int], logits: Tensor, labels: Tensor
+) -> None:
+    chosen = kept.choose(encoded.lengths, logits.shape[-1] * max(logits.itemsize, torch.float32.itemsize))
+    places = [place for place, index in enumerate(indices) if chosen[index]]
+    if not places:
+        return
+    of_examples = logits.unflatten(0, (len(indices), -1))[places].flatten(0, 1)
+    found = task.distributions(of_examples, labels[places])
+    if found is not None:
+        kept.add([indices[place] for place in places], found)

@@ -12,6 +12,7 @@ from speu_cli.data.columns import QUESTION_ANSWERING
 from speu_cli.data.examples import Examples
 from speu_cli.tasks.base import Answered
 from speu_cli.tasks.best_span import best_span
+from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.span_scores import best_of
@@ -81,6 +82,13 @@ class QuestionAnswering:
         """Geometric mean of the probabilities of start and end over all windows, ``[n]``."""
         windows = labels[..., 0].ne(ABSENT).sum(1)
         return (-self.losses(logits, labels) / windows).exp()
+
+    def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
+        """Of start and end over the tokens, both for each window."""
+        places = labels.ne(ABSENT).reshape(-1, TERMS)  # [n · windows, 2]
+        owners = torch.arange(len(labels), device=labels.device).repeat_interleave(labels.shape[1] * TERMS)
+        over_tokens = logits.transpose(1, 2).log_softmax(-1)  # [n · windows, 2, tokens]
+        return Distributions(owners[places.flatten()], over_tokens[places])
 
     def _of_windows(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Loss of each window, 0 of one that is not there: ``[n, windows]``."""

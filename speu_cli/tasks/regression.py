@@ -10,6 +10,7 @@ from transformers import PretrainedConfig
 from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import InputError
 from speu_cli.tasks.base import Answered
+from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.texts import encode_texts, random_tokens
@@ -67,6 +68,10 @@ class Regression:
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Minus the squared error, ``[n]``: highest for examples that the model has fitted."""
         return -self.losses(logits, labels)
+
+    def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
+        """None: a number is predicted."""
+        return None
 
 
 def _target(example: Example) -> float:

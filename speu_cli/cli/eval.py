@@ -20,10 +20,11 @@ from speu_cli.cli.options import (
     refuse_two_readers_of_stdin,
 )
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import duration, size
+from speu_cli.cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
     from speu_cli.stages.evaluate import EvaluateResult
+    from speu_cli.stages.evaluation_cost import Forgetting
 
 EXAMPLES = """
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/
@@ -44,8 +45,12 @@ def evaluate(
         Path | None, of_input("--original", metavar="MODEL", help="The model before unlearning, to compare.")
     ] = None,
     reference: Annotated[
-        Path | None,
-        of_input("--reference", metavar="MODEL", help="A model retrained without the examples, to compare."),
+        list[Path] | None,
+        of_input(
+            "--reference",
+            metavar="MODEL",
+            help="A model retrained without the examples, to compare; may be repeated, for other seeds.",
+        ),
     ] = None,
     exclude: Annotated[
         str | None,
@@ -98,7 +103,7 @@ def evaluate(
             forget,
             test,
             original=original,
-            reference=reference,
+            reference=reference or (),
             exclude=exclude,
             max_remaining=max_remaining,
             seed=seed,
@@ -118,7 +123,14 @@ def _show(out: Output, result: "EvaluateResult") -> None:
         return
     from speu_cli.evaluation.table import table
 
-    measured = table(result.model, original=result.original, reference=result.reference, gaps=result.gaps)
+    measured = table(
+        result.model,
+        original=result.original,
+        reference=result.reference,
+        gaps=result.gaps,
+        noise=result.noise,
+        inside=result.inside_noise,
+    )
     out.table(measured.header, measured.rows)
     print()
     out.facts(
@@ -126,12 +138,29 @@ def _show(out: Output, result: "EvaluateResult") -> None:
             "forget examples": result.forget_examples,
             "remaining examples": result.remaining_examples,
             "test examples": result.test_examples,
+            "references": len(result.references) if result.noise else None,
             "time": duration(result.seconds),
             "peak memory": size(result.peak_memory_bytes),
+            "read": None if result.bytes_read is None else size(result.bytes_read),
+            **_of_request(result.forgetting),
         }
     )
     for gate in result.gates:
         print(f"{'met' if gate.passed else 'NOT MET':<7}  {gate.expression}: {gate.reason}")
+
+
+def _of_request(forgetting: "Forgetting | None") -> dict[str, object]:
+    """What the request changed, as named values."""
+    if forgetting is None:
+        return {}
+    selected = (forgetting.selected or {}).items()
+    changed = forgetting.parameters_changed
+    return {
+        "method": forgetting.method,
+        **{f"{kind} changed": part_of(some, of) for kind, (some, of) in selected},
+        "parameters changed": None if changed is None else part_of(changed, forgetting.parameters_total),
+        "written": size(forgetting.bytes_written),
+    }
 
 
 def _fail_unless(passed: bool) -> None:

@@ -30,9 +30,9 @@ def agreement(
         divergences: Gives KL(reference ‖ model), in nats.
 
     Returns:
-        `agreement.loss_rank.forget`: Spearman's correlation of the losses on D_f; `agreement.confidence.forget`:
-        mean absolute difference of the confidences on D_f; `agreement.kl.<set>`: mean KL divergence of the
-        predictions. Each is the mean over the references.
+        `agreement.loss_rank.forget`: Spearman's correlation of the losses on D_f;
+        `agreement.confidence.forget`: mean absolute difference of the confidences on D_f;
+        `agreement.kl.<set>`: mean KL divergence of the predictions. Each is the mean over the references.
     """
     return _of_pairs([(reference, name) for reference in references], outcomes, divergences)
 
@@ -82,8 +82,8 @@ def loss_rank(pairs: Sequence[tuple[Floats, Floats]]) -> Metric:
         pairs: Losses of two models on the same examples, each [n]; at least one pair.
 
     Returns:
-        The mean, with the interval that one such correlation of that size has: the mean of several, on the same
-        examples, varies no more than one of them. NaN when a side is constant.
+        The mean, with the interval that one such correlation of that size has: the mean of several, on the
+        same examples, varies no more than one of them. NaN when a side is constant.
     """
     n = len(pairs[0][0])
     if not all(np.isfinite(side).all() for pair in pairs for side in pair):

@@ -50,7 +50,8 @@ class Signals:
 
     def of(self, one: float) -> Floats:
         """The values of the examples of a class."""
-        return self.values[self.classes == one]
+        found: Floats = self.values[self.classes == one]
+        return found
 
     def draw(self, count: int, rng: np.random.Generator) -> Signals:
         """So many of them, without replacement."""
@@ -112,8 +113,8 @@ def best_threshold(members: Floats, nonmembers: Floats) -> float:
 def auc_within_classes(forget: Signals, test: Signals) -> Metric:
     """Measure how far the forget set stands out from the test examples of the same class.
 
-    The bounds are put together from those of the classes by the method of variance estimates recovery: Zou and
-    Donner, "Construction of confidence limits about effect measures: a general approach", Statistics in
+    The bounds are put together from those of the classes by the method of variance estimates recovery: Zou
+    and Donner, "Construction of confidence limits about effect measures: a general approach", Statistics in
     Medicine 27 (2008).
 
     Args:

@@ -34,7 +34,8 @@ def measure(
         By name, in reading order: `unlearning_<score>`, `remaining_<score>` and `testing_<score>` (the
         score on D_f, D_r and the test set; all three higher for a model that knows more), `<score>.forget`,
         `<score>.remaining` and `<score>.test` of each further score of the task that the outcomes allow,
-        `loss.forget`, `loss.remaining`, `loss.test`, those of `membership`, and of classes those of `per_class_attacks`.
+        `loss.forget`, `loss.remaining`, `loss.test`, those of `membership`, and where there are classes
+        those of `per_class_attacks`.
 
     Raises:
         ValueError: If there is no score of that name.

@@ -17,8 +17,8 @@ def mean_of_references(references: Sequence[Mapping[str, Metric]]) -> dict[str, 
         references: Metrics of each, on the same sets; at least one.
 
     Returns:
-        Means by name, of one reference its own metrics. The bounds are means too: they tell how sure the number
-        is for the examples that it was measured on, not how much another seed changes it, which `noise` does.
+        Means by name, of one reference its own metrics. The bounds are means too: they tell how sure the
+        number is with these examples, not how much another seed changes it, which `noise` does.
     """
     if len(references) == 1:
         return dict(references[0])
@@ -44,8 +44,8 @@ def noise(references: Sequence[Mapping[str, Metric]]) -> dict[str, float] | None
         references: Metrics of each, on the same sets.
 
     Returns:
-        `noise.<metric>` for each metric that has a gap: the mean of |a − b|·100 over all pairs of references; and
-        `noise.average`, their mean. None of fewer than two references.
+        `noise.<metric>` for each metric that has a gap: the mean of |a − b|·100 over all pairs of references;
+        and `noise.average`, their mean. None of fewer than two references.
     """
     pairs = [gaps(one, other) for one, other in itertools.combinations(references, 2)]
     if not pairs:

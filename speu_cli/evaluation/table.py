@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from speu_cli.evaluation.metric import Metric
 
 NOT_COMPUTED = "not computed"
-AS_THEY_ARE = ("loss.", "threshold_")  # these are no fractions
+AS_THEY_ARE = ("loss.", "threshold_", "agreement.confidence.", "agreement.kl.")  # these are no fractions
 
 
 @dataclass(frozen=True)
@@ -29,6 +29,8 @@ def table(
     original: Mapping[str, Metric] | None = None,
     reference: Mapping[str, Metric] | None = None,
     gaps: Mapping[str, float] | None = None,
+    noise: Mapping[str, float] | None = None,
+    inside: Mapping[str, bool | None] | None = None,
 ) -> Table:
     """Lay metrics side by side: original, model, reference, gap; a column that was not measured is left out.
 
@@ -37,6 +39,8 @@ def table(
         original: Those of the model before the request.
         reference: Those of the model to be compared with.
         gaps: From `gaps`, in points: one for each metric that has one, and the average as the last row.
+        noise: From `noise`, in points: a column beside the gaps.
+        inside: From `inside_noise`: whether the gap is inside of it, beside the noise.
 
     Returns:
         Fractions and correlations as per cent with one decimal, losses with three, each with its interval.
@@ -46,11 +50,27 @@ def table(
     rows = [[name, *(_cell(name, column.get(name)) for column in columns.values())] for name in model]
     header = ["metric", *columns]
     if gaps is not None:
-        header.append("gap")
-        rows = [[*row, _points(gaps[f"gap.{row[0]}"]) if f"gap.{row[0]}" in gaps else ""] for row in rows]
         if "gap.average" in gaps:
-            rows.append(["gap.average", *("" for _ in columns), _points(gaps["gap.average"])])
+            rows.append(["gap.average", *("" for _ in columns)])
+        header.append("gap")
+        rows = [[*row, _points_of(gaps, f"gap.{_metric(row)}")] for row in rows]
+        if noise is not None:
+            header += ["noise", "inside"]
+            told = {
+                name: "yes" if found else "no" for name, found in (inside or {}).items() if found is not None
+            }
+            rows = [
+                [*row, _points_of(noise, f"noise.{_metric(row)}"), told.get(_metric(row), "")] for row in rows
+            ]
     return Table(header, rows)
+
+
+def _metric(row: list[str]) -> str:
+    return row[0].removeprefix("gap.")
+
+
+def _points_of(points: Mapping[str, float], name: str) -> str:
+    return _points(points[name]) if name in points else ""
 
 
 def _cell(name: str, metric: Metric | None) -> str:

@@ -4,7 +4,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -14,17 +14,20 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.data.examples import Examples
 from speu_cli.data.ids import forget_and_remaining, read_ids
 from speu_cli.data.selection import sample_flags, select_training
-from speu_cli.errors import ArtifactError
-from speu_cli.evaluation.gaps import gaps
+from speu_cli.errors import ArtifactError, InputError
+from speu_cli.evaluation.comparison import compare
 from speu_cli.evaluation.gates import GateResult, check, parse
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
+from speu_cli.stages.comparable import common_settings, require_comparable
+from speu_cli.stages.evaluation_cost import Forgetting, bytes_read, forgetting
+from speu_cli.stages.measuring import Measuring
 from speu_cli.stages.runtime import Runtime
-from speu_cli.stages.session import Session, open_session, recorded_settings
+from speu_cli.stages.session import Session, open_session
 from speu_cli.tasks.outcomes import Outcomes
-from speu_cli.tasks.settings import EncodingSettings
 
 SETS = ("forget", "remaining", "test")
+REFERENCE = "reference"
 
 
 @dataclass(frozen=True)
@@ -34,8 +37,9 @@ class EvaluateResult:
     Attributes:
         model: Metrics of the model.
         original: Metrics of the model before, if it was given.
-        reference: Metrics of the retrained model, if it was given.
-        gaps: Distance from the reference, by metric and on average.
+        reference: Metrics of the retrained model, if it was given; of several their means, with
+            ``agreement.…`` of each with the others.
+        gaps: Distance from the reference, or from the mean of several, by metric and on average.
         gates: Whether the requirements are met.
         forget_examples: Size of D_f.
         remaining_examples: Examples of D_r that were measured.
@@ -43,6 +47,11 @@ class EvaluateResult:
         seconds: Time of the measurement.
         peak_memory_bytes: Largest memory of the process so far, of the device where it has its own.
         evidence: What the metrics were made of; no part of :meth:`as_json`.
+        references: Metrics of each retrained model.
+        noise: Mean distance between two retrained models, named as the gaps; None of fewer than two.
+        inside_noise: By metric, and ``average``: whether the gap is no larger than that.
+        bytes_read: Size of the files that were read; None where one is not of this machine.
+        forgetting: What the request changed that made the model, as its folder records it.
     """
 
     model: dict[str, Metric]
@@ -56,6 +65,11 @@ class EvaluateResult:
     seconds: float
     peak_memory_bytes: int
     evidence: "Evidence" = field(repr=False)
+    references: list[dict[str, Metric]] = field(default_factory=list)
+    noise: dict[str, float] | None = None
+    inside_noise: dict[str, bool | None] | None = None
+    bytes_read: int | None = None
+    forgetting: Forgetting | None = None
 
     def as_json(self) -> dict[str, object]:
         """What is published: every field but the evidence, and whether all gates are met."""
@@ -74,7 +88,8 @@ class Evidence:
 
     Attributes:
         sets: ``forget``, ``remaining`` (those that were measured) and ``test`` with their examples.
-        outcomes: Of each model that was given (``model``, ``original``, ``reference``) on each set.
+        outcomes: Of each model that was given on each set: ``model``, ``original``, ``reference``, and of
+            several ``reference-2`` and so on.
     """
 
     sets: Mapping[str, Examples]
@@ -88,7 +103,7 @@ def evaluate(
     test: str,
     *,
     original: Path | None = None,
-    reference: Path | None = None,
+    reference: Path | Sequence[Path] | None = None,
     exclude: str | None = None,
     max_remaining: int | None = None,
     seed: int = 0,
@@ -105,7 +120,7 @@ def evaluate(
         forget: Id list of the forget set.
         test: The test set.
         original: Folder of the model before.
-        reference: Folder of a model retrained without the forget set.
+        reference: Folder of a model retrained without the forget set; or of several, from other seeds.
         exclude: Id list of rows that were not in the training set.
         max_remaining: Measure on a random sample of D_r of this size.
         seed: Of the sample and of the membership attack.
@@ -118,62 +133,80 @@ def evaluate(
     Returns:
         What was measured.
     """
-    runtime = runtime or Runtime()
+    runtime, choice = runtime or Runtime(), choice or DataChoice()
     started = time.perf_counter()
     gates = [parse(expression) for expression in require]
-    models = {"model": model, "original": original, "reference": reference}
-    given = {name: folder for name, folder in models.items() if folder is not None}
-    recorded = _common_settings(list(given.values()))
+    given = _given(model, original, reference)
+    names = [name for name in given if name.startswith(REFERENCE)]
+    require_comparable(list(given.values()))
+    recorded = common_settings(list(given.values()))
     # One model at a time is in memory; the first one says how the sets are read.
-    first = open_session(model, choice or DataChoice(), runtime, recorded=recorded, source=str(model))
+    first = open_session(model, choice, runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
-    score_name = first.task.score_name
-    outcomes = {"model": _outcomes(first, sets, "model", generate)}
+    score_name, forgot = first.task.score_name, forgetting(model, first.checkpoint.model)
+    measuring = Measuring(sets, generate, keep=bool(names))
+    measuring.run(first, "model")
     del first
-    for name, folder in given.items():
-        if name not in outcomes:
-            session = open_session(
-                folder, choice or DataChoice(), runtime, recorded=recorded, source=str(folder)
-            )
-            outcomes[name] = _outcomes(session, sets, name, generate)
+    weights: dict[str, Path] = {}
+    for name, folder in list(given.items())[1:]:
+        session = open_session(folder, choice, runtime, recorded=recorded, source=str(folder))
+        if name in names:
+            _require_another(weights, session)
+        measuring.run(session, name)
+        del session
     measured = {
         name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed)
-        for name, found in outcomes.items()
+        for name, found in measuring.outcomes.items()
     }
-    distances = gaps(measured["model"], measured["reference"]) if "reference" in measured else None
+    compared = compare(measured, names, measuring.outcomes, measuring.divergences)
     return EvaluateResult(
-        model=measured["model"],
-        original=measured.get("original"),
-        reference=measured.get("reference"),
-        gaps=distances,
-        gates=check(gates, {**measured["model"], **(distances or {})}),
+        model=compared.model,
+        original=compared.original,
+        reference=compared.reference,
+        gaps=compared.gaps,
+        gates=check(gates, {**compared.model, **(compared.gaps or {}), **(compared.noise or {})}),
         forget_examples=len(sets["forget"]),
         remaining_examples=len(sets["remaining"]),
         test_examples=len(sets["test"]),
         seconds=time.perf_counter() - started,
         peak_memory_bytes=peak_memory(runtime.device),
-        evidence=Evidence(sets, outcomes),
+        evidence=Evidence(sets, measuring.outcomes),
+        references=[measured[name] for name in names],
+        noise=compared.noise,
+        inside_noise=compared.inside_noise,
+        bytes_read=bytes_read(given.values(), (data, forget, test, exclude)),
+        forgetting=forgot,
     )
 
 
-def _common_settings(folders: Sequence[Path]) -> EncodingSettings | None:
-    """Find the encoding settings that the models record; models without a record go along.
+def _given(model: Path, original: Path | None, reference: Path | Sequence[Path] | None) -> dict[str, Path]:
+    """The models by name: ``model``, ``original``, ``reference``, ``reference-2``, …; the first is first."""
+    references = [reference] if isinstance(reference, Path) else list(reference or ())
+    given = {"model": model, **({} if original is None else {"original": original})}
+    return given | {
+        REFERENCE if number == 1 else f"{REFERENCE}-{number}": folder
+        for number, folder in enumerate(references, start=1)
+    }
 
-    Returns:
-        The settings; None if no model records any.
+
+def _require_another(weights: dict[str, Path], session: Session) -> None:
+    """Refuse the same retrained model twice: how much retraining varies would look like nothing.
+
+    Args:
+        weights: Digests and folders of the references so far; this one is added.
+        session: The next reference.
 
     Raises:
-        ArtifactError: Two models record different ones.
+        ArtifactError: It has the weights of an earlier one.
     """
-    known = {folder: settings for folder in folders if (settings := recorded_settings(folder)) is not None}
-    first = next(iter(known), None)
-    for folder, settings in known.items():
-        if first is not None and settings != known[first]:
-            raise ArtifactError(
-                f"{first} and {folder} record different encoding settings: {known[first]} and {settings}",
-                hint="compare models that were made from the same data with the same settings",
-            )
-    return known[first] if first is not None else None
+    folder, digest = session.checkpoint.folder, session.checkpoint.identity.weights
+    if digest in weights:
+        raise ArtifactError(
+            f"{weights[digest]} and {folder} hold the same weights, "
+            "expected models retrained with other seeds",
+            hint="retrain with another --seed, or name the reference once",
+        )
+    weights[digest] = folder
 
 
 def _read_sets(
@@ -189,20 +222,10 @@ def _read_sets(
     forgotten, remaining = forget_and_remaining(training, read_ids(forget), forget)
     sample = np.flatnonzero(sample_flags(len(remaining), max_remaining, seed)).tolist()
     sampled = remaining.select([remaining.ids[position] for position in sample])
-    return {"forget": forgotten, "remaining": sampled, "test": session.read_like(training, test)}
-
-
-def _outcomes(
-    session: Session, sets: Mapping[str, Examples], name: str, most_tokens: int | None
-) -> dict[str, Outcomes]:
-    def of(part: str, examples: Examples) -> Outcomes:
-        encoded = session.encode(examples)
-        found = session.outcomes(encoded, f"{name}: {part} set")
-        if most_tokens is None:
-            return found
-        return replace(found, answers={**found.answers, "rouge_l": session.recalls(encoded, most_tokens)})
-
-    return {part: of(part, examples) for part, examples in sets.items()}
+    unseen = session.read_like(training, test)
+    if not len(unseen):
+        raise InputError(f"{test}: got no examples, expected at least one to test with")
+    return {"forget": forgotten, "remaining": sampled, "test": unseen}
 
 
 def peak_memory(device: str) -> int:

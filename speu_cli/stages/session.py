@@ -21,6 +21,7 @@ from speu_cli.errors import InputError
 from speu_cli.stages.runtime import Runtime
 from speu_cli.structures.layout import Layout, find_family, find_layout
 from speu_cli.tasks.base import Task
+from speu_cli.tasks.distributions import Kept
 from speu_cli.tasks.encoding import Encoded, encode
 from speu_cli.tasks.generation import generate, recalls
 from speu_cli.tasks.image_classification import tokens_of
@@ -119,8 +120,8 @@ class Session:
         )
         return recalls(answers, encoded)
 
-    def outcomes(self, encoded: Encoded, description: str) -> Outcomes:
-        """One forward pass over examples."""
+    def outcomes(self, encoded: Encoded, description: str, kept: Kept | None = None) -> Outcomes:
+        """One forward pass over examples; what is predicted of them may be kept."""
         return outcomes(
             self.checkpoint.model,
             self.task,
@@ -128,6 +129,7 @@ class Session:
             batch_tokens=self.runtime.batch_tokens,
             progress=self.runtime.progress,
             description=description,
+            kept=kept,
         )
 
 

@@ -284,6 +284,7 @@ def _record(session: Session, plan: Plan, sets: RequestSets, course: Course) -> 
         "stop_when_unseen": plan.stop,
         "mask": mask_settings,
         "selected": None if chosen is None else chosen.mask.counts(),
+        "parameters_changed": course.trained,
         "encoding": session.settings(sets.forgotten).to_record(),
         "versions": library_versions() | {"transformers": transformers.__version__},
     }

@@ -273,6 +273,7 @@ def _record(
         "step": done.settings,
         "mask": done.chosen.settings,
         "selected": done.chosen.mask.counts(),
+        "parameters_changed": done.entries,
         "rate": done.rate.value if done.rate else None,
         "loss_before": float(forget.before.losses.mean()),
         "loss_after": done.loss,

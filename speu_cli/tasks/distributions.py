@@ -61,7 +61,7 @@ class Kept:
     _chosen: npt.NDArray[np.bool_] | None = None
 
     def choose(self, lengths: Sequence[int], bytes_a_token: int) -> npt.NDArray[np.bool_]:
-        """Which examples are kept: the first of a random order that fit; the same for every model.
+        """Which examples are kept: the first of a random order that fit, at least one.
 
         Args:
             lengths: Tokens of each example.
@@ -75,6 +75,7 @@ class Kept:
             fits = np.cumsum(np.asarray(lengths)[order]) * bytes_a_token <= self.most_bytes
             self._chosen = np.zeros(len(lengths), dtype=np.bool_)
             self._chosen[order[fits]] = True
+            self._chosen[order[:1]] = True
         return self._chosen
 
     def add(self, positions: list[int], found: Distributions) -> None:

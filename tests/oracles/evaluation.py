@@ -70,3 +70,52 @@ def best_no_answer_threshold(scores, margins, answerable):
         if total / len(scores) > best + 1e-12:
             best, threshold = total / len(scores), margins[order[last]]
     return best, threshold
+
+
+def kl(p, q):
+    """Σ p log(p/q) over what p allows."""
+    return sum(a * math.log(a / b) for a, b in zip(p, q, strict=True) if a > 0)
+
+
+def entropy(p):
+    """−Σ p log p."""
+    return -sum(a * math.log(a) for a in p if a > 0)
+
+
+def modified_entropy(p, y):
+    """As it is printed in the paper of Song and Mittal."""
+    others = sum(a * math.log(1 - a) for i, a in enumerate(p) if i != y)
+    return -(1 - p[y]) * math.log(p[y]) - others
+
+
+def class_attack(members, nonmembers, asked):
+    """Song and Mittal's attack on (value, class) pairs: every threshold of every class is tried.
+
+    Returns which of ``asked`` are called members.
+    """
+
+    def best(known, unknown):
+        found, most = math.inf, -math.inf
+        for threshold in sorted({*known, *unknown}):
+            true = sum(x >= threshold for x in known) * len(unknown)
+            false = sum(x >= threshold for x in unknown) * len(known)
+            if true - false > most:
+                found, most = threshold, true - false
+        return found
+
+    def of(pairs, one):
+        return [value for value, label in pairs if label == one]
+
+    answers = []
+    for value, label in asked:
+        known, unknown = of(members, label), of(nonmembers, label)
+        if not known or not unknown:
+            known, unknown = [v for v, _ in members], [v for v, _ in nonmembers]
+        answers.append(value >= best(known, unknown))
+    return answers
+
+
+def area_within_classes(positives, negatives):
+    """Of the pairs of one class, the fraction in which the positive is higher, ties counting half."""
+    pairs = [(p, q) for p, a in positives for q, b in negatives if a == b]
+    return sum((p > q) + 0.5 * (p == q) for p, q in pairs) / len(pairs)

@@ -1,8 +1,9 @@
 """What ``speu eval`` takes, against the bare forward passes that it needs.
 
-A BERT of random weights over made-up texts as long as the rows of SST-2. The evaluation reads the files, loads
-the model, encodes the texts, and measures; the bare passes are of the model in memory over encoded batches.
-The two are run in turn, pair by pair, in one process, so that a ratio holds on a machine whose speed drifts.
+A BERT of random weights over made-up texts as long as the rows of SST-2. The evaluation reads the files,
+loads the model, encodes the texts, and measures; the bare passes are of the model in memory over encoded
+batches. The two are run in turn, pair by pair, in one process, so that a ratio holds on a machine whose speed
+drifts.
 Usage: ``OMP_NUM_THREADS=1 python benchmarks/evaluation_cost.py --pairs 5 [-o results/FILE.json]``
 """
 

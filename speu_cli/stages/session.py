@@ -22,7 +22,7 @@ from speu_cli.stages.runtime import Runtime
 from speu_cli.structures.layout import Layout, find_family, find_layout
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoding import Encoded, encode
-from speu_cli.tasks.generation import generate, recalls
+from speu_cli.tasks.generation import generate, recalls, right_answers
 from speu_cli.tasks.image_classification import tokens_of
 from speu_cli.tasks.outcomes import Outcomes, outcomes
 from speu_cli.tasks.preparation import default_stride
@@ -117,7 +117,7 @@ class Session:
             batch_tokens=self.runtime.batch_tokens,
             progress=self.runtime.progress,
         )
-        return recalls(answers, encoded)
+        return recalls(answers, right_answers(encoded))
 
     def outcomes(self, encoded: Encoded, description: str) -> Outcomes:
         """One forward pass over examples."""

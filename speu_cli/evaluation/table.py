@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from speu_cli.evaluation.metric import Metric
 
 NOT_COMPUTED = "not computed"
-AS_THEY_ARE = ("loss.", "threshold_")  # these are no fractions
+AS_THEY_ARE = ("loss.", "threshold_", "membership.privleak")  # these are no fractions
+SCALELESS = ("tofu.forget_quality",)  # 1e-20 says another thing than 1e-5
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,8 @@ def table(
         gaps: From `gaps`, in points: one for each metric that has one, and the average as the last row.
 
     Returns:
-        Fractions and correlations as per cent with one decimal, losses with three, each with its interval.
+        Fractions and correlations as per cent with one decimal, losses with three, each with its
+        interval; p-values with three digits.
     """
     sides = {"original": original, "model": model, "reference": reference}
     columns = {title: metrics for title, metrics in sides.items() if metrics is not None}
@@ -56,6 +58,8 @@ def table(
 def _cell(name: str, metric: Metric | None) -> str:
     if metric is None or not math.isfinite(metric.value):
         return NOT_COMPUTED
+    if name.startswith(SCALELESS):
+        return f"{metric.value:.3g}"
     factor, decimals, unit = (1, 3, "") if name.startswith(AS_THEY_ARE) else (100, 1, " %")
     text = f"{_fixed(factor * metric.value, decimals)}{unit}"
     if not (math.isfinite(metric.low) and math.isfinite(metric.high)):

@@ -17,10 +17,12 @@ from speu_cli.data.selection import sample_flags, select_training
 from speu_cli.errors import ArtifactError
 from speu_cli.evaluation.gaps import gaps
 from speu_cli.evaluation.gates import GateResult, check, parse
+from speu_cli.evaluation.language_membership import privacy_leak
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session, recorded_settings
+from speu_cli.stages.tofu import Tofu
 from speu_cli.tasks.outcomes import Outcomes
 from speu_cli.tasks.settings import EncodingSettings
 
@@ -93,6 +95,7 @@ def evaluate(
     max_remaining: int | None = None,
     seed: int = 0,
     generate: int | None = None,
+    perturbed: Mapping[str, str] | None = None,
     require: Sequence[str] = (),
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -111,6 +114,8 @@ def evaluate(
         seed: Of the sample and of the membership attack.
         generate: For language models: also compare what they answer, in at most so many tokens, with the
             right answers.
+        perturbed: For language models: sources of questions with wrong answers, for the measures of TOFU, by
+            ``forget``, ``retain``, ``authors`` and ``facts``.
         require: Conditions such as ``testing_accuracy>=0.84``.
         choice: Columns, split, task and length; must agree with what the models record.
         runtime: Device, batch size, progress.
@@ -128,6 +133,8 @@ def evaluate(
     first = open_session(model, choice or DataChoice(), runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
     score_name = first.task.score_name
+    tofu = Tofu(perturbed or {}, sets["forget"].columns, generate)
+    tofu.ask(first, "model")
     outcomes = {"model": _outcomes(first, sets, "model", generate)}
     del first
     for name, folder in given.items():
@@ -135,11 +142,14 @@ def evaluate(
             session = open_session(
                 folder, choice or DataChoice(), runtime, recorded=recorded, source=str(folder)
             )
+            tofu.ask(session, name)
             outcomes[name] = _outcomes(session, sets, name, generate)
     measured = {
-        name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed)
+        name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed) | tofu.metrics(name)
         for name, found in outcomes.items()
     }
+    for metrics in measured.values() if "reference" in measured else ():
+        metrics.update(privacy_leak(metrics, measured["reference"]))
     distances = gaps(measured["model"], measured["reference"]) if "reference" in measured else None
     return EvaluateResult(
         model=measured["model"],

@@ -59,8 +59,8 @@ class CausalLanguageModelling:
 
         Returns:
             ``probability``, the geometric mean of those of the labelled tokens; ``token_accuracy``, the share
-            of them that the model would say; ``zlib``, −ℓ over the compressed length of the text; and those of
-            :func:`memorisation`.
+            of them that the model would say; ``zlib``, −ℓ over the compressed length of the text; and those
+            of :func:`memorisation`.
         """
         learnt, sizes = cast(Sequence[Learnt], references), self.sizes(labels).tolist()
         figures = token_figures(logits, labels)

@@ -62,9 +62,10 @@ def memorisation(figures: Tensor, sizes: Sequence[int], ended: Sequence[bool]) -
         ended: Whether the last of them is the end-of-text token, of each example.
 
     Returns:
-        By name, each ``[n]``: ``min_k`` and ``min_k_plus_plus``, the means of the least log p and of the least
-        standardised log p, of a share of the tokens, at least one; ``exact_memorisation``, the share of
-        tokens that are the likeliest; ``extraction_strength``, the share of tokens after the last that is not.
+        By name, each ``[n]``: ``min_k`` and ``min_k_plus_plus``, the means of the least log p and of the
+        least standardised log p, of a share of the tokens, at least one; ``exact_memorisation``, the share of
+        tokens that are the likeliest; ``extraction_strength``, the share that stands after the last token
+        that is not.
     """
     of_examples = figures.cpu().split(list(sizes), 1)
     rows = [_of_example(own, end) for own, end in zip(of_examples, ended, strict=True)]

@@ -1,1 +1,1 @@
-"""The measures of TOFU: how well a model knows answers, how it tells them from wrong ones, and what is left."""
+"""The measures of TOFU: how well a model knows answers, how it tells them from wrong ones, what is left."""

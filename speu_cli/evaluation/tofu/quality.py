@@ -29,4 +29,5 @@ def forget_quality(logs: Floats, reference: Floats) -> tuple[Metric, Metric]:
     if not (len(logs) and len(reference) and np.isfinite(logs).all() and np.isfinite(reference).all()):
         return not_computed(n), not_computed(n)
     found = stats.ks_2samp(logs, reference)
-    return tuple(Metric(float(x), math.nan, math.nan, n) for x in (found.pvalue, found.statistic))
+    quality, distance = (Metric(float(x), math.nan, math.nan, n) for x in (found.pvalue, found.statistic))
+    return quality, distance

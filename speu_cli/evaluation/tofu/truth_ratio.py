@@ -24,7 +24,8 @@ def log_ratios(right: Floats, wrong: Sequence[Floats]) -> Floats:
     Returns:
         [n].
     """
-    return right - np.array([own.mean() for own in wrong])
+    means: Floats = np.array([own.mean() for own in wrong])
+    return right - means
 
 
 def arithmetic_log_ratios(right: Floats, wrong: Sequence[Floats]) -> Floats:
@@ -37,7 +38,8 @@ def arithmetic_log_ratios(right: Floats, wrong: Sequence[Floats]) -> Floats:
     Returns:
         [n].
     """
-    return right + np.array([logsumexp(-own) - np.log(len(own)) for own in wrong])
+    means: Floats = np.array([logsumexp(-own) - np.log(len(own)) for own in wrong])
+    return right + means
 
 
 def of_known(logs: Floats) -> Floats:

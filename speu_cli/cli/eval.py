@@ -30,6 +30,8 @@ EXAMPLES = """
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --reference retrained/ \\
       --require 'testing_accuracy>=0.84' --json
+  speu eval unlearned/ --data tofu.jsonl --forget ids.txt --test unseen.jsonl --reference retrained/ \\
+      --perturbed forget=forget10_perturbed.jsonl --perturbed retain=retain_perturbed.jsonl
 """
 
 
@@ -79,6 +81,16 @@ def evaluate(
             help="For causal-lm: also let the model answer in at most N tokens, and compare (rouge_l).",
         ),
     ] = None,
+    perturbed: Annotated[
+        list[str] | None,
+        of_input(
+            "--perturbed",
+            metavar="SET=SOURCE",
+            parser=values.named("forget", "retain", "authors", "facts"),
+            help="For causal-lm: questions with perturbed_answer, for the measures of TOFU; SET is forget, "
+            "retain, authors or facts; may be repeated.",
+        ),
+    ] = None,
     seed: SeedOption = 0,
     require: Annotated[
         list[str] | None,
@@ -108,6 +120,7 @@ def evaluate(
             max_remaining=max_remaining,
             seed=seed,
             generate=generate,
+            perturbed=values.by_name("--perturbed", perturbed or ()),
             require=require or (),
             choice=choice.choice(),
             runtime=run.runtime(progress),

@@ -2,9 +2,11 @@
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 import typer
+
+from speu_cli.errors import InputError
 
 
 def real(
@@ -123,6 +125,41 @@ def within(text: object) -> str:
     except typer.BadParameter as error:
         expected = "expected wanda:S with S of at least 0 and below 1"
         raise typer.BadParameter(f"got {str(text)!r}, {expected}") from error
+
+
+def named(*names: str) -> Callable[[object], str]:
+    """Return a parser of ``NAME=VALUE`` with one of these names, which keeps the text as it is."""
+
+    def parse(text: object) -> str:
+        name, _, value = str(text).partition("=")
+        if name not in names or not value:
+            expected = f"NAME=SOURCE, NAME one of {', '.join(names)}"
+            raise typer.BadParameter(f"got {str(text)!r}, expected {expected}")
+        return str(text)
+
+    return parse
+
+
+def by_name(option: str, given: Iterable[str]) -> dict[str, str]:
+    """Map names to what was given for them as ``NAME=VALUE``.
+
+    Args:
+        option: That they were given with.
+        given: All that were given.
+
+    Returns:
+        The values.
+
+    Raises:
+        InputError: A name is there twice.
+    """
+    found: dict[str, str] = {}
+    for text in given:
+        name, _, value = text.partition("=")
+        if name in found:
+            raise InputError(f"{option} {name}= is there twice, expected every name once")
+        found[name] = value
+    return found
 
 
 def rate(text: object) -> float | None:

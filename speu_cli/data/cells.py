@@ -48,6 +48,15 @@ class Cells:
             return self._encodable(column, value)
         raise self._problem(column, value, "a non-empty text", hint="drop the row, or choose another column")
 
+    def texts(self, column: str) -> tuple[str, ...]:
+        """Several texts, each more than blanks; none where there is no such cell."""
+        value = self.row.get(column)
+        if value is None:
+            return ()
+        if not isinstance(value, list) or not all(isinstance(one, str) and one.strip() for one in value):
+            raise self._problem(column, value, "a list of non-empty texts")
+        return tuple(self._encodable(column, one) for one in value)
+
     def label(self, column: str) -> int | float | str:
         """A number or a text."""
         value = self.row.get(column, ABSENT)

@@ -16,7 +16,18 @@ _GRAMMAR = re.compile(
     r"\s*(?P<bound>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*",
     re.ASCII,
 )
-_FRACTIONS = ("membership.", "exact.", "best_f1.", "best_exact.", "token_accuracy.", "rouge_l.")
+_FRACTIONS = (
+    "membership.",
+    "exact.",
+    "best_f1.",
+    "best_exact.",
+    "token_accuracy.",
+    "exact_memorisation.",
+    "extraction_strength.",
+    "rouge_l.",
+    "tofu.",
+)
+_NO_FRACTIONS = ("membership.privleak",)  # in per cent, without a bound above
 _SCORES = ("_accuracy", "_f1", "_probability")
 _HINT = (
     "write METRIC OP NUMBER, OP one of >= <= > <, as in 'testing_accuracy>=0.84' or 'gap.average<=2'; "
@@ -112,4 +123,6 @@ def _check(gate: Gate, metrics: Mapping[str, Metric | float]) -> GateResult:
 
 
 def _is_fraction(name: str) -> bool:
+    if name in _NO_FRACTIONS:
+        return False
     return name.startswith(_FRACTIONS) or (name.endswith(_SCORES) and not name.startswith("gap."))

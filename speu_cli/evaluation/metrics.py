@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from speu_cli.evaluation import intervals
+from speu_cli.evaluation.language_membership import language_membership
 from speu_cli.evaluation.membership import membership
 from speu_cli.evaluation.membership_per_class import per_class_attacks
 from speu_cli.evaluation.metric import Metric, not_computed
@@ -34,8 +35,8 @@ def measure(
         By name, in reading order: `unlearning_<score>`, `remaining_<score>` and `testing_<score>` (the
         score on D_f, D_r and the test set; all three higher for a model that knows more), `<score>.forget`,
         `<score>.remaining` and `<score>.test` of each further score of the task that the outcomes allow,
-        `loss.forget`, `loss.remaining`, `loss.test`, those of `membership`, and where there are classes
-        those of `per_class_attacks`.
+        `loss.forget`, `loss.remaining`, `loss.test`, those of `membership`, where there are classes those of
+        `per_class_attacks`, and of language models those of `language_membership`.
 
     Raises:
         ValueError: If there is no score of that name.
@@ -53,6 +54,7 @@ def measure(
         "loss.test": intervals.mean(test.losses),
         **membership(forget.confidences, remaining.confidences, test.confidences, seed=seed),
         **per_class_attacks(forget, remaining, test, seed=seed),
+        **language_membership(forget, test),
     }
 
 

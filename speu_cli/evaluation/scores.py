@@ -114,10 +114,16 @@ SCORES = {
     "probability": Score(frozenset({"probability"}), partial(average, name="probability")),
     "rouge_l": Score(frozenset({"rouge_l"}), partial(average, name="rouge_l")),
     "token_accuracy": Score(frozenset({"token_accuracy"}), partial(average, name="token_accuracy")),
+    "exact_memorisation": Score(
+        frozenset({"exact_memorisation"}), partial(average, name="exact_memorisation")
+    ),
+    "extraction_strength": Score(
+        frozenset({"extraction_strength"}), partial(average, name="extraction_strength")
+    ),
 }
 # What is told beside a task's own score.
 FURTHER = {
     "spearman": ("pearson",),
     "f1": ("exact", "best_f1", "best_exact", "threshold_f1", "threshold_exact"),
-    "probability": ("token_accuracy", "rouge_l"),
+    "probability": ("token_accuracy", "exact_memorisation", "extraction_strength", "rouge_l"),
 }

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from speu_cli.evaluation.metric import Metric
 
 NOT_COMPUTED = "not computed"
-AS_THEY_ARE = ("loss.", "threshold_", "agreement.confidence.", "agreement.kl.")  # these are no fractions
+# These are no fractions.
+AS_THEY_ARE = ("loss.", "threshold_", "agreement.confidence.", "agreement.kl.", "membership.privleak")
+SCALELESS = ("tofu.forget_quality",)  # 1e-20 says another thing than 1e-5
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,8 @@ def table(
         inside: From `inside_noise`: whether the gap is inside of it, beside the noise.
 
     Returns:
-        Fractions and correlations as per cent with one decimal, losses with three, each with its interval.
+        Fractions and correlations as per cent with one decimal, losses with three, each with its
+        interval; p-values with three digits.
     """
     sides = {"original": original, "model": model, "reference": reference}
     columns = {title: metrics for title, metrics in sides.items() if metrics is not None}
@@ -76,6 +79,8 @@ def _points_of(points: Mapping[str, float], name: str) -> str:
 def _cell(name: str, metric: Metric | None) -> str:
     if metric is None or not math.isfinite(metric.value):
         return NOT_COMPUTED
+    if name.startswith(SCALELESS):
+        return f"{metric.value:.3g}"
     factor, decimals, unit = (1, 3, "") if name.startswith(AS_THEY_ARE) else (100, 1, " %")
     text = f"{_fixed(factor * metric.value, decimals)}{unit}"
     if not (math.isfinite(metric.low) and math.isfinite(metric.high)):

@@ -17,6 +17,7 @@ from speu_cli.data.selection import sample_flags, select_training
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.evaluation.comparison import compare
 from speu_cli.evaluation.gates import GateResult, check, parse
+from speu_cli.evaluation.language_membership import privacy_leak
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
 from speu_cli.stages.comparable import common_settings, require_comparable
@@ -24,6 +25,7 @@ from speu_cli.stages.evaluation_cost import Forgetting, bytes_read, forgetting
 from speu_cli.stages.measuring import Measuring
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
+from speu_cli.stages.tofu import Tofu
 from speu_cli.tasks.outcomes import Outcomes
 
 SETS = ("forget", "remaining", "test")
@@ -108,6 +110,7 @@ def evaluate(
     max_remaining: int | None = None,
     seed: int = 0,
     generate: int | None = None,
+    perturbed: Mapping[str, str] | None = None,
     require: Sequence[str] = (),
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -126,6 +129,8 @@ def evaluate(
         seed: Of the sample and of the membership attack.
         generate: For language models: also compare what they answer, in at most so many tokens, with the
             right answers.
+        perturbed: For language models: sources of questions with wrong answers, for the measures of TOFU, by
+            ``forget``, ``retain``, ``authors`` and ``facts``.
         require: Conditions such as ``testing_accuracy>=0.84``.
         choice: Columns, split, task and length; must agree with what the models record.
         runtime: Device, batch size, progress.
@@ -145,6 +150,8 @@ def evaluate(
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
     score_name, forgot = first.task.score_name, forgetting(model, first.checkpoint.model)
     measuring = Measuring(sets, generate, keep=bool(names))
+    tofu = Tofu(perturbed or {}, sets["forget"].columns, generate)
+    tofu.ask(first, "model")
     measuring.run(first, "model")
     del first
     weights: dict[str, Path] = {}
@@ -152,12 +159,15 @@ def evaluate(
         session = open_session(folder, choice, runtime, recorded=recorded, source=str(folder))
         if name in names:
             _require_another(weights, session)
+        tofu.ask(session, name)
         measuring.run(session, name)
         del session
     measured = {
-        name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed)
+        name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed) | tofu.metrics(name)
         for name, found in measuring.outcomes.items()
     }
+    for metrics in measured.values() if names else ():
+        metrics.update(privacy_leak(metrics, measured[REFERENCE]))
     compared = compare(measured, names, measuring.outcomes, measuring.divergences)
     return EvaluateResult(
         model=compared.model,

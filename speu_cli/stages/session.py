@@ -23,7 +23,7 @@ from speu_cli.structures.layout import Layout, find_family, find_layout
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.distributions import Kept
 from speu_cli.tasks.encoding import Encoded, encode
-from speu_cli.tasks.generation import generate, recalls
+from speu_cli.tasks.generation import generate, recalls, right_answers
 from speu_cli.tasks.image_classification import tokens_of
 from speu_cli.tasks.outcomes import Outcomes, outcomes
 from speu_cli.tasks.preparation import default_stride
@@ -118,7 +118,7 @@ class Session:
             batch_tokens=self.runtime.batch_tokens,
             progress=self.runtime.progress,
         )
-        return recalls(answers, encoded)
+        return recalls(answers, right_answers(encoded))
 
     def outcomes(self, encoded: Encoded, description: str, kept: Kept | None = None) -> Outcomes:
         """One forward pass over examples; what is predicted of them may be kept."""

@@ -1,6 +1,7 @@
 """Causal language modelling: the answer to a prompt, or a text as it is."""
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from torch import Tensor
@@ -12,6 +13,8 @@ from speu_cli.data.examples import Examples
 from speu_cli.tasks.base import Answered
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded
+from speu_cli.tasks.learnt import Learnt
+from speu_cli.tasks.memorisation import memorisation, token_figures
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.prompts import encode_prompts
 from speu_cli.tasks.texts import random_tokens
@@ -48,12 +51,27 @@ class CausalLanguageModelling:
         return labels[:, 1:].ne(IGNORED).sum(1)
 
     def answers(self, logits: Tensor, labels: Tensor, references: Sequence[object]) -> Answered:
-        """Geometric mean of the labelled tokens' probabilities; share of them that the model would say."""
-        examples, predicted, tokens = _labelled(logits, labels)
-        hits = predicted.argmax(-1).eq(tokens).to(predicted.dtype)
+        """What the scores and the attacks on language models are made of.
+
+        Args:
+            logits: ``[n, tokens, vocabulary]``.
+            labels: ``[n, tokens]``.
+            references: A ``Learnt`` for each example.
+
+        Returns:
+            ``probability``, the geometric mean of those of the labelled tokens; ``token_accuracy``, the share
+            of them that the model would say; ``zlib``, −ℓ over the compressed length of the text; and those
+            of :func:`memorisation`.
+        """
+        learnt, sizes = cast(Sequence[Learnt], references), self.sizes(labels).tolist()
+        figures = token_figures(logits, labels)
+        losses = self.losses(logits, labels)
+        lengths = losses.new_tensor([one.compressed for one in learnt])
         return {
-            "probability": self.confidences(logits, labels),
-            "token_accuracy": _mean(hits, examples, self.sizes(labels)),
+            "probability": (-losses).exp(),
+            "token_accuracy": torch.stack([hits.mean() for hits in figures[2].split(sizes)]),
+            "zlib": -losses / lengths,
+            **memorisation(figures, sizes, [one.ended for one in learnt]),
         }
 
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +13,7 @@ from speu_cli.data.batches import Batch
 from speu_cli.errors import InputError
 from speu_cli.progress import Progress
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded, Row
+from speu_cli.tasks.learnt import Learnt
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -44,8 +45,9 @@ def generate(
         InputError: An example has no prompt.
     """
     prompts = [_prompt(row) for row in encoded.rows]
-    pairs = zip(encoded.ids, prompts, encoded.references, strict=True)
-    odd = next((one for one, tokens, answer in pairs if answer is None or not tokens), None)
+    asked = [cast(Learnt, one).asked for one in encoded.references]
+    pairs = zip(encoded.ids, prompts, asked, strict=True)
+    odd = next((one for one, tokens, there in pairs if not (there and tokens)), None)
     if odd is not None:
         raise InputError(
             f"example {odd!r} has no prompt to answer, expected one", hint="leave --generate out"
@@ -72,12 +74,12 @@ def generate(
     return answers
 
 
-def recalls(answers: Sequence[str], encoded: Encoded) -> FloatArray:
+def recalls(answers: Sequence[str], right: Sequence[str]) -> FloatArray:
     """ROUGE-L recall: the share of the right answer's words that an answer has in their order, stemmed.
 
     Args:
         answers: What was answered.
-        encoded: The examples, whose references are the right answers.
+        right: The right answers.
 
     Returns:
         0 … 1, float64 ``[n]``.
@@ -85,8 +87,13 @@ def recalls(answers: Sequence[str], encoded: Encoded) -> FloatArray:
     from rouge_score.rouge_scorer import RougeScorer
 
     scorer = RougeScorer(["rougeL"], use_stemmer=True)
-    pairs = zip(encoded.references, answers, strict=True)
-    return np.array([scorer.score(str(right), answer)["rougeL"].recall for right, answer in pairs])
+    pairs = zip(right, answers, strict=True)
+    return np.array([scorer.score(text, answer)["rougeL"].recall for text, answer in pairs])
+
+
+def right_answers(encoded: Encoded) -> list[str]:
+    """The texts that prompts should be answered with."""
+    return [cast(Learnt, one).text for one in encoded.references]
 
 
 def _prompt(row: Row) -> list[int]:

@@ -10,6 +10,7 @@ from speu_cli.artifacts.digest import canonical_json, hash_text
 from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import InputError
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded, Row
+from speu_cli.tasks.learnt import Learnt
 from speu_cli.tasks.preparation import Preparation, refuse
 
 ENCODE_CHUNK = 1024
@@ -48,8 +49,8 @@ def encode_prompts(examples: Examples, how: Preparation) -> Encoded:
         how: The tokenizer and its settings.
 
     Returns:
-        The encoded examples, each token's label in the row: itself, or -100 in the prompt; references are the
-        answers, None for a plain text.
+        The encoded examples, each token's label in the row: itself, or -100 in the prompt; references say
+        what text that is.
     """
     rows: list[Row] = []
     cut: list[str] = []
@@ -80,8 +81,16 @@ def encode_prompts(examples: Examples, how: Preparation) -> Encoded:
         padding | ({LABELS: IGNORED} if rows else {}),
         examples.ids,
         torch.from_numpy(examples.row_hashes()),
-        references=[example.label for example in examples],
+        references=[
+            _learnt(example, row, how.tokenizer.eos_token_id)
+            for example, row in zip(examples, rows, strict=True)
+        ],
     )
+
+
+def _learnt(example: Example, row: Row, end: int | None) -> Learnt:
+    text = example.text if example.label is None else str(example.label)
+    return Learnt.of(text, asked=example.label is not None, ended=row[LABELS][-1] == end)
 
 
 def _tokenized(chunk: Examples, how: Preparation) -> Iterator[Row]:

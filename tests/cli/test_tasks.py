@@ -79,7 +79,7 @@ SUBJECTS = (
         lambda folder, count, seed: write_prompts(folder / f"{seed}.jsonl", count, seed=seed),
         [f"p-0-{number}" for number in range(FORGET)],
         12,
-        ("probability", "token_accuracy", "rouge_l"),
+        ("probability", "token_accuracy", "exact_memorisation", "extraction_strength", "rouge_l"),
         of_eval=("--generate", "8"),
     ),
     Subject(
@@ -208,8 +208,9 @@ def test_answers_are_generated_for_prompts_alone(tmp_path: Path, capsys: pytest.
     save(tmp_path / "model", answering())
     data, ids = write_questions(tmp_path / "q.jsonl", 6), str(write_ids(tmp_path / "ids.txt", ["q-0-0"]))
     arguments = ["eval", str(tmp_path / "model"), "--data", data, "--test", data, "--forget", ids]
-    assert main([*arguments, "--generate", "4"]) == 2
-    assert "--generate is for causal-lm, but the task is question-answering" in capsys.readouterr().err
+    for option, value in (("--generate", "4"), ("--perturbed", f"forget={data}")):
+        assert main([*arguments, option, value]) == 2
+        assert f"{option} is for causal-lm, but the task is question-answering" in capsys.readouterr().err
 
 
 def test_another_template_or_processor_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,7 +13,7 @@ from speu_cli.progress import Silent
 from speu_cli.tasks.causal_lm import CausalLanguageModelling
 from speu_cli.tasks.encoded import IGNORED, LABELS
 from speu_cli.tasks.encoding import encode
-from speu_cli.tasks.generation import generate, recalls
+from speu_cli.tasks.generation import generate, recalls, right_answers
 from tiny import tiny_tokenizer, write_rows
 
 ASKED = DataChoice(task="causal-lm")
@@ -46,7 +46,8 @@ def test_recall_counts_words_of_the_right_answer_in_their_order(tmp_path: Path) 
     rows = [row | {"answer": answer} for row, answer in zip(prompts(4), answers, strict=True)]
     examples = load_examples(str(write_rows(tmp_path / "p.jsonl", rows)), ASKED)
     encoded = encode(examples, tiny_tokenizer("llama"), CausalLanguageModelling(), modelling(), 32)
-    found = recalls(["a cat sat on the mats, it did", "he runs", "three two one", ""], encoded)
+    assert right_answers(encoded) == answers
+    found = recalls(["a cat sat on the mats, it did", "he runs", "three two one", ""], answers)
     assert found.tolist() == pytest.approx([4 / 6, 1, 1 / 3, 0])
 
 

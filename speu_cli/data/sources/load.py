@@ -44,10 +44,22 @@ def load_examples(source: str, choice: DataChoice) -> Examples:
     Returns:
         The examples, in the order of the rows.
     """
-    return examples_of(_table(source, choice), choice)
+    return examples_of(open_table(source, choice), choice)
 
 
-def _table(source: str, choice: DataChoice) -> Table:
+def open_table(source: str, choice: DataChoice) -> Table:
+    """Find the reader of a source and have it open.
+
+    Args:
+        source: As of :func:`load_examples`.
+        choice: Split and task that the caller asked for.
+
+    Returns:
+        The table, whose rows can be read once.
+
+    Raises:
+        InputError: There is no such file, or no reader of it.
+    """
     if source.startswith(HUB):
         return read_hub(source, choice.split)
     path = Path(source)

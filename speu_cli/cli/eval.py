@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speu_cli.cli import values
+from speu_cli.cli.attack_options import AttackOptions
 from speu_cli.cli.options import (
     DataOption,
     DataOptions,
@@ -23,12 +24,15 @@ from speu_cli.cli.output import Output
 from speu_cli.cli.wording import duration, size
 
 if TYPE_CHECKING:
+    from speu_cli.stages.attacks import AttackResult
     from speu_cli.stages.evaluate import EvaluateResult
 
 EXAMPLES = """
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --reference retrained/ \\
       --require 'testing_accuracy>=0.84' --json
+  speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/ \\
+      --reference retrained/ --relearn 16 --quantize int8 --quantize int4
 """
 
 
@@ -74,6 +78,7 @@ def evaluate(
             help="For causal-lm: also let the model answer in at most N tokens, and compare (rouge_l).",
         ),
     ] = None,
+    attack: AttackOptions,
     seed: SeedOption = 0,
     require: Annotated[
         list[str] | None,
@@ -103,6 +108,7 @@ def evaluate(
             max_remaining=max_remaining,
             seed=seed,
             generate=generate,
+            attacks=attack.choice(),
             require=require or (),
             choice=choice.choice(),
             runtime=run.runtime(progress),
@@ -126,12 +132,25 @@ def _show(out: Output, result: "EvaluateResult") -> None:
             "forget examples": result.forget_examples,
             "remaining examples": result.remaining_examples,
             "test examples": result.test_examples,
+            **_of_attacks(result.attacks),
             "time": duration(result.seconds),
             "peak memory": size(result.peak_memory_bytes),
         }
     )
     for gate in result.gates:
         print(f"{'met' if gate.passed else 'NOT MET':<7}  {gate.expression}: {gate.reason}")
+
+
+def _of_attacks(found: "AttackResult | None") -> dict[str, str]:
+    """What the attacks used, in words."""
+    facts = {}
+    if found and (relearned := found.relearned):
+        facts["relearned from"] = (
+            f"{relearned.shown} forgotten examples, measured on the other {relearned.held_back}"
+        )
+    if found and (paraphrased := found.paraphrased):
+        facts["paraphrases"] = f"{paraphrased.examples}; {paraphrased.missing} forgotten examples have none"
+    return facts
 
 
 def _fail_unless(passed: bool) -> None:

@@ -19,6 +19,7 @@ from speu_cli.evaluation.gaps import gaps
 from speu_cli.evaluation.gates import GateResult, check, parse
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
+from speu_cli.stages.attacks import AttackChoice, AttackResult, prepare
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session, recorded_settings
 from speu_cli.tasks.outcomes import Outcomes
@@ -43,6 +44,7 @@ class EvaluateResult:
         seconds: Time of the measurement.
         peak_memory_bytes: Largest memory of the process so far, of the device where it has its own.
         evidence: What the metrics were made of; no part of :meth:`as_json`.
+        attacks: What attacks found beyond metrics, if some were tried.
     """
 
     model: dict[str, Metric]
@@ -56,6 +58,7 @@ class EvaluateResult:
     seconds: float
     peak_memory_bytes: int
     evidence: "Evidence" = field(repr=False)
+    attacks: AttackResult | None = None
 
     def as_json(self) -> dict[str, object]:
         """What is published: every field but the evidence, and whether all gates are met."""
@@ -93,6 +96,7 @@ def evaluate(
     max_remaining: int | None = None,
     seed: int = 0,
     generate: int | None = None,
+    attacks: AttackChoice | None = None,
     require: Sequence[str] = (),
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -108,9 +112,10 @@ def evaluate(
         reference: Folder of a model retrained without the forget set.
         exclude: Id list of rows that were not in the training set.
         max_remaining: Measure on a random sample of D_r of this size.
-        seed: Of the sample and of the membership attack.
+        seed: Of the sample and of the attacks.
         generate: For language models: also compare what they answer, in at most so many tokens, with the
             right answers.
+        attacks: Also attack each model, and measure it once more. Default: not.
         require: Conditions such as ``testing_accuracy>=0.84``.
         choice: Columns, split, task and length; must agree with what the models record.
         runtime: Device, batch size, progress.
@@ -128,7 +133,9 @@ def evaluate(
     first = open_session(model, choice or DataChoice(), runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
     score_name = first.task.score_name
+    tried = prepare(attacks or AttackChoice(), first, sets, seed)
     outcomes = {"model": _outcomes(first, sets, "model", generate)}
+    attacked = {"model": tried.on(first, "model")}
     del first
     for name, folder in given.items():
         if name not in outcomes:
@@ -136,8 +143,13 @@ def evaluate(
                 folder, choice or DataChoice(), runtime, recorded=recorded, source=str(folder)
             )
             outcomes[name] = _outcomes(session, sets, name, generate)
+            attacked[name] = tried.on(session, name)
+    under_attack = tried.metrics(attacked, score_name)
     measured = {
-        name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed)
+        name: {
+            **measure(*(found[part] for part in SETS), score_name=score_name, seed=seed),
+            **under_attack[name],
+        }
         for name, found in outcomes.items()
     }
     distances = gaps(measured["model"], measured["reference"]) if "reference" in measured else None
@@ -153,6 +165,7 @@ def evaluate(
         seconds=time.perf_counter() - started,
         peak_memory_bytes=peak_memory(runtime.device),
         evidence=Evidence(sets, outcomes),
+        attacks=tried.result(attacked),
     )
 
 

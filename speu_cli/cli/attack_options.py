@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli import values
 from speu_cli.cli.options import of_input, of_method
 
 if TYPE_CHECKING:
+    from speu_cli.checkpoints.quantized import Precision
     from speu_cli.stages.attacks import AttackChoice
 
-Precision = Literal["int8", "int4"]
+PRECISIONS: tuple[Precision, ...] = ("int8", "int4")
 
 
 @dataclass(frozen=True)
@@ -57,9 +58,11 @@ class AttackOptions:
         ),
     ] = None
     quantize: Annotated[
-        list[Precision] | None,
+        list[str] | None,
         of_method(
             "--quantize",
+            metavar="int8|int4",
+            parser=values.one_of(PRECISIONS),
             help="Attack: the weights of all linear layers rounded to 8 bits (a scale an output) or to 4 (a "
             "scale for 64 inputs); may be repeated.",
         ),
@@ -73,6 +76,6 @@ class AttackOptions:
             relearn=self.relearn,
             relearn_examples=self.relearn_examples,
             relearn_rate=self.relearn_rate,
-            quantize=tuple(self.quantize or ()),
+            quantize=tuple(one for one in PRECISIONS if one in (self.quantize or ())),
             paraphrases=self.paraphrases,
         )

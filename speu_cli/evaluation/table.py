@@ -8,7 +8,7 @@ from speu_cli.evaluation.attack_names import STEPS, underlying
 from speu_cli.evaluation.metric import Metric
 
 NOT_COMPUTED = "not computed"
-AS_THEY_ARE = ("loss.", "threshold_", STEPS)  # these are no fractions
+AS_THEY_ARE = ("loss.", "threshold_")  # these are no fractions
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,8 @@ def table(
 def _cell(name: str, metric: Metric | None) -> str:
     if metric is None or not math.isfinite(metric.value):
         return NOT_COMPUTED
+    if underlying(name) == STEPS:
+        return _fixed(metric.value, 0)
     factor, decimals, unit = (1, 3, "") if underlying(name).startswith(AS_THEY_ARE) else (100, 1, " %")
     text = f"{_fixed(factor * metric.value, decimals)}{unit}"
     if not (math.isfinite(metric.low) and math.isfinite(metric.high)):

@@ -145,7 +145,7 @@ def _of_attacks(found: "AttackResult | None") -> dict[str, str]:
     """What the attacks used, in words."""
     facts = {}
     if found and (relearned := found.relearned):
-        facts["relearned from"] = (
+        facts["relearnt from"] = (
             f"{relearned.shown} forgotten examples, measured on the other {relearned.held_back}"
         )
     if found and (paraphrased := found.paraphrased):

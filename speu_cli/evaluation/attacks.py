@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from speu_cli.evaluation import intervals
 from speu_cli.evaluation.attack_names import RELEARN, STEPS, under_attack
 from speu_cli.evaluation.metric import Metric, not_computed
 from speu_cli.evaluation.metrics import measure
@@ -63,13 +64,35 @@ class Point:
     loss: Metric
 
 
-Curve = Sequence[Point]
+@dataclass(frozen=True)
+class Curve:
+    """The course of a relearning.
+
+    Attributes:
+        points: From step 0 to the last.
+        fall: How far an example's loss fell from the first to the last of them, in the mean.
+    """
+
+    points: Sequence[Point]
+    fall: Metric
 
 
-def point(step: int, held_back: Outcomes, score_name: str) -> Point:
-    """Measure a model after some steps of relearning."""
-    found = measure_forgotten(held_back, score_name)
-    return Point(step, found[f"unlearning_{score_name}"], found["loss.forget"])
+def curve(seen: Sequence[tuple[int, Outcomes]], score_name: str) -> Curve:
+    """Measure the course of a relearning.
+
+    Args:
+        seen: Steps done, and the outcomes on the examples that were not shown; from step 0 on.
+        score_name: The task's score.
+
+    Returns:
+        The curve. The interval of the fall is that of differences example by example.
+    """
+    points = []
+    for step, held_back in seen:
+        found = measure_forgotten(held_back, score_name)
+        points.append(Point(step, found[f"unlearning_{score_name}"], found["loss.forget"]))
+    before, after = seen[0][1].losses, seen[-1][1].losses
+    return Curve(points, intervals.mean(before - after))
 
 
 def level_between(model: Curve, original: Curve | None) -> float:
@@ -83,16 +106,17 @@ def level_between(model: Curve, original: Curve | None) -> float:
         The mean of their losses before the first step; NaN without an original, and for a model that has no
         higher loss than it, which has forgotten nothing.
     """
-    if original is None or not model[0].loss.value > original[0].loss.value:
+    if original is None:
         return math.nan
-    return (model[0].loss.value + original[0].loss.value) / 2
+    loss, target = model.points[0].loss.value, original.points[0].loss.value
+    return (loss + target) / 2 if loss > target else math.nan
 
 
 def withstood(curve: Curve, level: float) -> Metric:
     """Count the steps that a model withstands: the last point before its loss is first at the level or below.
 
     Args:
-        curve: From step 0 on.
+        curve: The course.
         level: From `level_between`.
 
     Returns:
@@ -100,9 +124,9 @@ def withstood(curve: Curve, level: float) -> Metric:
         at the first step that was looked at, or from the start. NaN without a level, and where a loss
         is not finite.
     """
-    n = curve[0].loss.n
+    n = curve.points[0].loss.n
     last = 0
-    for one in curve:
+    for one in curve.points:
         if not math.isfinite(one.loss.value) or math.isnan(level):
             return not_computed(n)
         if one.loss.value <= level:
@@ -115,18 +139,19 @@ def of_relearning(curve: Curve, level: float, score_name: str) -> dict[str, Metr
     """Tell what relearning brought back.
 
     Args:
-        curve: From step 0 to the last.
+        curve: The course.
         level: From `level_between`.
         score_name: The task's score.
 
     Returns:
-        ``attack.relearn.unlearning_<score>`` and ``attack.relearn.loss.forget`` after the last step, and
-        ``attack.relearn.steps`` (see `withstood`).
+        ``attack.relearn.unlearning_<score>`` and ``attack.relearn.loss.forget`` after the last step,
+        ``attack.relearn.loss.fall`` and ``attack.relearn.steps`` (see `withstood`).
     """
-    end = curve[-1]
+    end = curve.points[-1]
     found: Mapping[str, Metric] = {
         f"unlearning_{score_name}": end.score,
         "loss.forget": end.loss,
+        "loss.fall": curve.fall,
         STEPS: withstood(curve, level),
     }
     return under_attack(RELEARN, found)

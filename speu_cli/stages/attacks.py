@@ -14,12 +14,11 @@ from speu_cli.errors import InputError
 from speu_cli.evaluation.attack_names import PARAPHRASE, under_attack
 from speu_cli.evaluation.attacks import (
     Curve,
-    Point,
+    curve,
     level_between,
     measure_changed,
     measure_forgotten,
     of_relearning,
-    point,
 )
 from speu_cli.evaluation.metric import Metric
 from speu_cli.stages.session import Session
@@ -76,14 +75,14 @@ class Relearned:
         held_back: The others, which were measured.
         learning_rate: Of the training.
         level: The loss at which half of what was forgotten is back; NaN without the original model.
-        curves: Of each model, from step 0 to the last.
+        curves: Of each model.
     """
 
     shown: int
     held_back: int
     learning_rate: float
     level: float
-    curves: Mapping[str, Sequence[Point]]
+    curves: Mapping[str, Curve]
 
 
 @dataclass(frozen=True)
@@ -207,7 +206,7 @@ class Attacks:
         if self.shown is None or self.held_back is None or self.choice.relearn is None:
             return None
         shown, held_back = session.encode(self.shown), session.encode(self.held_back)
-        model, score_name, runtime = session.checkpoint.model, session.task.score_name, session.runtime
+        model, runtime = session.checkpoint.model, session.runtime
         with borrowed(model):
             steps = relearn(
                 model,
@@ -218,10 +217,10 @@ class Attacks:
                 progress=runtime.progress,
                 description=f"{name}: relearning",
             )
-            return [
-                point(step, session.outcomes(held_back, f"{name}: relearnt in {step} steps"), score_name)
-                for step in steps
+            seen = [
+                (step, session.outcomes(held_back, f"{name}: relearnt in {step} steps")) for step in steps
             ]
+        return curve(seen, session.task.score_name)
 
 
 def prepare(choice: AttackChoice, session: Session, sets: Mapping[str, Examples], seed: int) -> Attacks:

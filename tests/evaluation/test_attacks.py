@@ -5,11 +5,12 @@ import pytest
 
 from speu_cli.evaluation.attack_names import under_attack, underlying
 from speu_cli.evaluation.attacks import (
+    Curve,
+    curve,
     level_between,
     measure_changed,
     measure_forgotten,
     of_relearning,
-    point,
     withstood,
 )
 from speu_cli.evaluation.gates import check, parse
@@ -25,9 +26,10 @@ def outcomes(losses: list[float], right: int = 0) -> Outcomes:
     return Outcomes(np.array(losses), np.exp(-np.array(losses)), answers)
 
 
-def curve(*losses: float):
-    steps = [0, 1, 2, 4, 8][: len(losses)]
-    return [point(step, outcomes([loss, loss]), "accuracy") for step, loss in zip(steps, losses, strict=True)]
+def falling(*losses: float) -> Curve:
+    """Of two examples, whose losses are 1 apart."""
+    seen = zip([0, 1, 2, 4, 8], losses, strict=False)
+    return curve([(step, outcomes([loss - 0.5, loss + 0.5])) for step, loss in seen], "accuracy")
 
 
 def test_names():
@@ -51,10 +53,10 @@ def test_what_a_model_is_measured_by_is_what_it_always_is_measured_by():
 
 
 def test_the_level_is_halfway_back_to_the_original():
-    assert level_between(curve(3.0, 1.0), curve(1.0, 0.5)) == 2.0
-    assert math.isnan(level_between(curve(3.0), None))
-    assert math.isnan(level_between(curve(1.0), curve(1.0)))
-    assert math.isnan(level_between(curve(math.nan), curve(1.0)))
+    assert level_between(falling(3.0, 1.0), falling(1.0, 0.5)) == 2.0
+    assert math.isnan(level_between(falling(3.0), None))
+    assert math.isnan(level_between(falling(1.0), falling(1.0)))
+    assert math.isnan(level_between(falling(math.nan), falling(1.0)))
 
 
 @pytest.mark.parametrize(
@@ -69,21 +71,22 @@ def test_the_level_is_halfway_back_to_the_original():
     ],
 )
 def test_steps_withstood(losses, expected):
-    found = withstood(curve(*losses), 2.0)
+    found = withstood(falling(*losses), 2.0)
     assert found.value == pytest.approx(expected, nan_ok=True)
     assert found.n == 2
     assert math.isnan(found.low)
 
 
 def test_without_a_level_no_steps_are_told():
-    assert math.isnan(withstood(curve(3.0, 1.0), math.nan).value)
+    assert math.isnan(withstood(falling(3.0, 1.0), math.nan).value)
 
 
 def test_relearning_tells_the_end():
-    found = of_relearning(curve(3.0, 2.0, 1.25), 2.5, "accuracy")
+    found = of_relearning(falling(3.0, 2.0, 1.25), 2.5, "accuracy")
     assert {name: metric.value for name, metric in found.items()} == {
         "attack.relearn.unlearning_accuracy": 0.0,
         "attack.relearn.loss.forget": 1.25,
+        "attack.relearn.loss.fall": 1.75,
         "attack.relearn.steps": 0.0,
     }
 
@@ -108,3 +111,12 @@ def test_a_gate_on_a_fraction_under_attack_refuses_a_bound_that_is_none():
         "attack.relearn.steps>=8",
     ]
     assert [one.passed for one in check(map(parse, expressions), metrics)] == [False, True, True]
+
+
+def test_the_fall_is_of_each_example():
+    """That all fall alike leaves no doubt, however different they are."""
+    alike = curve([(0, outcomes([1.0, 9.0, 4.0])), (1, outcomes([0.5, 8.5, 3.5]))], "accuracy").fall
+    assert (alike.value, alike.low, alike.high, alike.n) == pytest.approx((0.5, 0.5, 0.5, 3))
+    apart = curve([(0, outcomes([1.0, 9.0, 4.0])), (1, outcomes([1.0, 7.5, 4.0]))], "accuracy").fall
+    half = 4.302652729911275 * math.sqrt(0.75 / 3)  # of t with two degrees of freedom, and the deviation
+    assert (apart.value, apart.low, apart.high) == pytest.approx((0.5, 0.5 - half, 0.5 + half))

@@ -98,25 +98,29 @@ def test_a_relearnt_model_is_one_trained_by_hand(home: Home, other: Path, attack
     assert (relearned.shown, relearned.held_back, relearned.learning_rate) == (SHOWN, FORGET - SHOWN, 1e-3)
     curves = relearned.curves
     assert list(curves) == ["model", "original", "reference"]
-    assert [one.step for one in curves["model"]] == [0, 1, 2, 3]
-    assert curves["model"][-1].loss == end
-    assert curves["model"][0].loss.value > end.value
-    level = (curves["model"][0].loss.value + curves["original"][0].loss.value) / 2
-    assert relearned.level == pytest.approx(level)
+    points = curves["model"].points
+    assert [one.step for one in points] == [0, 1, 2, 3]
+    assert points[-1].loss == end
+    fall = attacked.model["attack.relearn.loss.fall"]
+    assert fall.value == pytest.approx(points[0].loss.value - end.value)
+    assert fall.value > 0
+    assert relearned.level == pytest.approx(
+        (points[0].loss.value + curves["original"].points[0].loss.value) / 2
+    )
 
 
 def test_a_twin_of_the_reference_comes_back_as_fast_as_it(attacked: EvaluateResult) -> None:
     assert attacked.reference is not None
     assert attacked.original is not None
     names = [name for name in attacked.model if name.startswith("attack.")]
-    assert len(names) == 2 * 5 + 3
+    assert len(names) == 2 * 5 + 4
     assert {name: attacked.reference[name].value for name in names} == {
         name: attacked.model[name].value for name in names
     }
     assert attacked.attacks is not None
     assert attacked.attacks.relearned is not None
     level, curve = attacked.attacks.relearned.level, attacked.attacks.relearned.curves["model"]
-    above = [one.step for one in curve if one.loss.value > level]
+    above = [one.step for one in curve.points if one.loss.value > level]
     assert attacked.model["attack.relearn.steps"].value == above[-1]
     assert attacked.original["attack.relearn.steps"].value == 0
     assert attacked.gaps is not None
@@ -208,12 +212,12 @@ def test_other_tasks(task: str, tmp_path: Path) -> None:
     ids = str(write_ids(tmp_path / "ids", session.read(data).ids[:4]))
     result = speu_cli.evaluate(folder, data, ids, data, attacks=ALL, choice=session.choice)
     found = {name: one for name, one in result.model.items() if name.startswith("attack.")}
-    assert len(found) == 2 * 5 + 3
+    assert len(found) == 2 * 5 + 4
     assert math.isfinite(found["attack.int4.loss.forget"].value)
     assert found[f"attack.relearn.unlearning_{score}"].n == 2
     assert result.attacks is not None
     assert result.attacks.relearned is not None
-    losses = [one.loss.value for one in result.attacks.relearned.curves["model"]]
+    losses = [one.loss.value for one in result.attacks.relearned.curves["model"].points]
     assert len(set(losses)) == 4
 
 

@@ -10,7 +10,6 @@ from typing import Literal
 
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
 Precision = Literal["int8", "int4"]
@@ -55,7 +54,7 @@ def _of_group(group: Tensor, largest: int) -> Tensor:
 
 
 @torch.no_grad()
-def quantize(model: PreTrainedModel, scheme: Scheme) -> None:
+def quantize(model: nn.Module, scheme: Scheme) -> None:
     """Round the weights of all linear layers, in place.
 
     Each weight is rounded once, however many layers share it. One that is an embedding too is left alone.
@@ -68,7 +67,7 @@ def quantize(model: PreTrainedModel, scheme: Scheme) -> None:
         weight.copy_(rounded(weight, scheme))
 
 
-def linear_weights(model: PreTrainedModel) -> Iterator[Tensor]:
+def linear_weights(model: nn.Module) -> Iterator[Tensor]:
     """Find the weights of all linear layers, each once.
 
     Args:

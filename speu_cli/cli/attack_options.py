@@ -10,7 +10,7 @@ from speu_cli.cli.options import of_input, of_method
 
 if TYPE_CHECKING:
     from speu_cli.checkpoints.quantized import Precision
-    from speu_cli.stages.attacks import AttackChoice
+    from speu_cli.stages.attack_choice import AttackChoice
 
 PRECISIONS: tuple[Precision, ...] = ("int8", "int4")
 
@@ -70,7 +70,7 @@ class AttackOptions:
 
     def choice(self) -> AttackChoice:
         """Return what the stages take."""
-        from speu_cli.stages.attacks import AttackChoice
+        from speu_cli.stages.attack_choice import AttackChoice
 
         return AttackChoice(
             relearn=self.relearn,

@@ -1,16 +1,12 @@
 """Attacks of ``speu eval``: a model is trained, rounded or asked in other words, and measured once more."""
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-
-import numpy as np
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 from speu_cli.checkpoints.borrowed import borrowed
 from speu_cli.checkpoints.quantized import SCHEMES, Precision, quantize
-from speu_cli.data.examples import SHOWN_IDS, Examples
-from speu_cli.data.selection import sample_flags
-from speu_cli.errors import InputError
+from speu_cli.data.examples import Examples
 from speu_cli.evaluation.attack_names import PARAPHRASE, under_attack
 from speu_cli.evaluation.attacks import (
     Curve,
@@ -21,49 +17,10 @@ from speu_cli.evaluation.attacks import (
     of_relearning,
 )
 from speu_cli.evaluation.metric import Metric
+from speu_cli.stages.attack_choice import AttackChoice
+from speu_cli.stages.attack_sets import divided, read_paraphrases
 from speu_cli.stages.session import Session
-from speu_cli.tasks.settings import without_ids
-from speu_cli.unlearning.relearning import LEARNING_RATE, RelearningSettings, relearn, shown_by_default
-
-FEWEST_FORGOTTEN = 2  # one to train on, one to measure
-
-
-@dataclass(frozen=True)
-class AttackChoice:
-    """Which attacks are tried on each model; none by default.
-
-    Attributes:
-        relearn: Train for so many steps on a few of the forgotten examples.
-        relearn_examples: On how many. Default: a tenth of them, at least 8, at most half.
-        relearn_rate: Learning rate of it. Default: 5e-5.
-        quantize: Round the weights to these.
-        paraphrases: Source of forgotten examples in other words, with their ids.
-    """
-
-    relearn: int | None = None
-    relearn_examples: int | None = None
-    relearn_rate: float | None = None
-    quantize: Sequence[Precision] = ()
-    paraphrases: str | None = None
-
-    def require_possible(self) -> None:
-        """Refuse what cannot be done with any data.
-
-        Raises:
-            InputError: A number is out of its range, an option lacks the one that it belongs to, or there is
-                no such precision.
-        """
-        if self.relearn is None and (self.relearn_examples, self.relearn_rate) != (None, None):
-            raise InputError("--relearn-examples and --relearn-rate belong to --relearn, which is not given")
-        for name, number in (("relearn", self.relearn), ("relearn-examples", self.relearn_examples)):
-            if number is not None and number < 1:
-                raise InputError(f"--{name} is {number}, expected at least 1")
-        rate = self.relearn_rate
-        if rate is not None and not (math.isfinite(rate) and rate > 0):
-            raise InputError(f"--relearn-rate is {rate}, expected a finite number above 0")
-        for precision in self.quantize:
-            if precision not in SCHEMES:
-                raise InputError(f"--quantize is {precision!r}, expected one of {', '.join(SCHEMES)}")
+from speu_cli.unlearning.relearning import LEARNING_RATE, RelearningSettings, relearn
 
 
 @dataclass(frozen=True)
@@ -238,57 +195,10 @@ def prepare(choice: AttackChoice, session: Session, sets: Mapping[str, Examples]
     choice.require_possible()
     shown = held_back = paraphrases = None
     if choice.relearn is not None:
-        shown, held_back = _divided(sets["forget"], choice.relearn_examples, seed)
+        shown, held_back = divided(sets["forget"], choice.relearn_examples, seed)
     if choice.paraphrases is not None:
-        paraphrases = _read_paraphrases(session, choice.paraphrases, sets["forget"])
+        paraphrases = read_paraphrases(session, choice.paraphrases, sets["forget"])
     return Attacks(choice, sets, seed, shown, held_back, paraphrases)
-
-
-def _divided(forgotten: Examples, count: int | None, seed: int) -> tuple[Examples, Examples]:
-    """Draw the examples to train on.
-
-    Returns:
-        They, and the others.
-
-    Raises:
-        InputError: None would be left to train on or to measure.
-    """
-    if len(forgotten) < FEWEST_FORGOTTEN:
-        raise InputError(f"--relearn: got 1 forgotten example, expected at least {FEWEST_FORGOTTEN}")
-    wanted = shown_by_default(len(forgotten)) if count is None else count
-    if wanted >= len(forgotten):
-        raise InputError(
-            f"--relearn-examples is {wanted}, expected less than the {len(forgotten)} forgotten examples: "
-            "it is measured on the others"
-        )
-    drawn = np.flatnonzero(sample_flags(len(forgotten), wanted, seed)).tolist()
-    ids = [forgotten.ids[position] for position in drawn]
-    return forgotten.select(ids), forgotten.without(ids)
-
-
-def _read_paraphrases(session: Session, source: str, forgotten: Examples) -> Examples:
-    """Read forgotten examples in other words.
-
-    Returns:
-        Those that there are.
-
-    Raises:
-        InputError: They have no ids, or an id that no forgotten example has.
-    """
-    columns = without_ids(session.choice, forgotten.columns)
-    own_ids = session.choice.id_column or None  # row numbers of the data say nothing of these rows
-    session = replace(session, choice=replace(columns, id_column=own_ids))
-    found = session.read(source)
-    if found.columns.id is None:
-        raise InputError(
-            f"{source}: no id column, expected the ids of the forgotten examples that the rows paraphrase"
-        )
-    known = set(forgotten.ids)
-    unknown = [one for one in found.ids if one not in known]
-    if unknown:
-        shown = ", ".join(map(repr, unknown[:SHOWN_IDS])) + (", …" if len(unknown) > SHOWN_IDS else "")
-        raise InputError(f"{source}: {len(unknown)} of {len(found)} ids are not in the forget set: {shown}")
-    return found
 
 
 def _level(attacked: Mapping[str, Attacked]) -> float:

@@ -19,7 +19,8 @@ from speu_cli.evaluation.gaps import gaps
 from speu_cli.evaluation.gates import GateResult, check, parse
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
-from speu_cli.stages.attacks import AttackChoice, AttackResult, prepare
+from speu_cli.stages.attack_choice import AttackChoice
+from speu_cli.stages.attacks import AttackResult, prepare
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session, recorded_settings
 from speu_cli.tasks.outcomes import Outcomes

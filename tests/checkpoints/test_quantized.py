@@ -82,3 +82,9 @@ def test_a_weight_that_two_layers_share_is_found_once():
     second.mlp.down_proj.weight = first.mlp.down_proj.weight
     shared = [weight for weight in linear_weights(model) if weight is first.mlp.down_proj.weight]
     assert len(shared) == 1
+
+
+def test_an_embedding_is_left_alone_also_where_the_head_comes_first():
+    model = nn.ModuleDict({"head": nn.Linear(4, 9, bias=False), "embedding": nn.Embedding(9, 4)})
+    model["embedding"].weight = model["head"].weight
+    assert list(linear_weights(model)) == []

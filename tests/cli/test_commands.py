@@ -27,7 +27,8 @@ from speu_cli.cli.app import app
 from speu_cli.errors import InputError
 from speu_cli.evaluation.gates import GateResult
 from speu_cli.evaluation.metric import Metric
-from speu_cli.stages.attacks import AttackChoice, AttackResult, Paraphrased, Relearned
+from speu_cli.stages.attack_choice import AttackChoice
+from speu_cli.stages.attacks import AttackResult, Paraphrased, Relearned
 from speu_cli.stages.collection import CollectionChoice
 from speu_cli.stages.fisher import Keeping
 

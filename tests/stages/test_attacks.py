@@ -15,6 +15,7 @@ from speu_cli import AttackChoice, DataChoice, EvaluateResult
 from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.cli.main import main
 from speu_cli.data.selection import sample_flags
+from speu_cli.stages.attacks import prepare
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from tiny import tiny_checkpoint, tiny_tokenizer, write_ids, write_rows
@@ -140,6 +141,21 @@ def test_attacks_change_no_other_metric_nor_each_other_nor_any_file(home: Home) 
     for name, metric in together.model.items():
         assert metric.value == pytest.approx(alone[name].value, nan_ok=True, rel=1e-12), name
     assert together.model.keys() == alone.keys()
+
+
+@pytest.mark.parametrize(
+    "choice", [AttackChoice(relearn=2, relearn_rate=1e-2), AttackChoice(quantize=("int4",))], ids=str
+)
+def test_the_model_in_memory_is_what_it_was(choice: AttackChoice, home: Home) -> None:
+    session = open_session(home.model, DataChoice(), Runtime())
+    model = session.checkpoint.model
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    examples = session.read(home.path("train.jsonl"))[:6]
+    tried = prepare(choice, session, dict.fromkeys(("forget", "remaining", "test"), examples), 0)
+    attacked = tried.on(session, "model")
+    assert attacked.metrics or attacked.curve
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in model.parameters())
 
 
 def test_one_seed_gives_one_result_and_another_other_examples(home: Home) -> None:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     )
     from speu_cli.masks.localization import MaskSettings
     from speu_cli.progress import Progress, Silent
+    from speu_cli.stages.attack_choice import AttackChoice
+    from speu_cli.stages.attacks import AttackResult
     from speu_cli.stages.evaluate import EvaluateResult, Evidence, evaluate
     from speu_cli.stages.fisher import FisherResult, fisher
     from speu_cli.stages.inspect import InspectResult, inspect
@@ -48,6 +50,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ArtifactError",
+    "AttackChoice",
+    "AttackResult",
     "CompactResult",
     "DataChoice",
     "EvaluateResult",
@@ -112,6 +116,8 @@ _NAMES_OF_MODULES = {
     ],
     "speu_cli.masks.localization": ["MaskSettings"],
     "speu_cli.progress": ["Progress", "Silent"],
+    "speu_cli.stages.attack_choice": ["AttackChoice"],
+    "speu_cli.stages.attacks": ["AttackResult"],
     "speu_cli.stages.evaluate": ["EvaluateResult", "Evidence", "evaluate"],
     "speu_cli.stages.fisher": ["FisherResult", "fisher"],
     "speu_cli.stages.inspect": ["InspectResult", "inspect"],

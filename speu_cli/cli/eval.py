@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from speu_cli.cli import values
+from speu_cli.cli.attack_options import AttackOptions
 from speu_cli.cli.options import (
     DataOption,
     DataOptions,
@@ -23,6 +24,7 @@ from speu_cli.cli.output import Output
 from speu_cli.cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
+    from speu_cli.stages.attacks import AttackResult
     from speu_cli.stages.evaluate import EvaluateResult
     from speu_cli.stages.evaluation_cost import Forgetting
 
@@ -32,6 +34,8 @@ EXAMPLES = """
       --require 'testing_accuracy>=0.84' --json
   speu eval unlearned/ --data tofu.jsonl --forget ids.txt --test unseen.jsonl --reference retrained/ \\
       --perturbed forget=forget10_perturbed.jsonl --perturbed retain=retain_perturbed.jsonl
+  speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/ \\
+      --reference retrained/ --relearn 16 --quantize int8 --quantize int4
 """
 
 
@@ -91,6 +95,7 @@ def evaluate(
             "retain, authors or facts; may be repeated.",
         ),
     ] = None,
+    attack: AttackOptions,
     seed: SeedOption = 0,
     require: Annotated[
         list[str] | None,
@@ -121,6 +126,7 @@ def evaluate(
             seed=seed,
             generate=generate,
             perturbed=values.by_name("--perturbed", perturbed or ()),
+            attacks=attack.choice(),
             require=require or (),
             choice=choice.choice(),
             runtime=run.runtime(progress),
@@ -152,6 +158,7 @@ def _show(out: Output, result: "EvaluateResult") -> None:
             "remaining examples": result.remaining_examples,
             "test examples": result.test_examples,
             "references": len(result.references) if result.noise else None,
+            **_of_attacks(result.attacks),
             "time": duration(result.seconds),
             "peak memory": size(result.peak_memory_bytes),
             "read": None if result.bytes_read is None else size(result.bytes_read),
@@ -174,6 +181,18 @@ def _of_request(forgetting: "Forgetting | None") -> dict[str, object]:
         "parameters changed": None if changed is None else part_of(changed, forgetting.parameters_total),
         "written": size(forgetting.bytes_written),
     }
+
+
+def _of_attacks(found: "AttackResult | None") -> dict[str, str]:
+    """What the attacks used, in words."""
+    facts = {}
+    if found and (relearned := found.relearned):
+        facts["relearnt from"] = (
+            f"{relearned.shown} forgotten examples, measured on the other {relearned.held_back}"
+        )
+    if found and (paraphrased := found.paraphrased):
+        facts["paraphrases"] = f"{paraphrased.examples}; {paraphrased.missing} forgotten examples have none"
+    return facts
 
 
 def _fail_unless(passed: bool) -> None:

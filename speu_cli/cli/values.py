@@ -2,7 +2,7 @@
 
 import math
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 
 import typer
 
@@ -62,6 +62,17 @@ def whole(*, least: int) -> Callable[[object], int]:
         if value < least:
             raise typer.BadParameter(f"got {str(text)!r}, expected a whole number of at least {least}")
         return value
+
+    return parse
+
+
+def one_of(choices: Sequence[str]) -> Callable[[object], str]:
+    """Return a parser of one of some words, for an option that may be repeated."""
+
+    def parse(text: object) -> str:
+        if str(text) not in choices:
+            raise typer.BadParameter(f"got {str(text)!r}, expected one of {', '.join(choices)}")
+        return str(text)
 
     return parse
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from speu_cli.errors import InputError
+from speu_cli.evaluation.attack_names import underlying
 from speu_cli.evaluation.metric import Metric
 
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
@@ -122,7 +123,8 @@ def _check(gate: Gate, metrics: Mapping[str, Metric | float]) -> GateResult:
     return GateResult(gate.expression, passed, value, reason)
 
 
-def _is_fraction(name: str) -> bool:
+def _is_fraction(full_name: str) -> bool:
+    name = underlying(full_name)
     if name in _NO_FRACTIONS:
         return False
     return name.startswith(_FRACTIONS) or (name.endswith(_SCORES) and not name.startswith("gap."))

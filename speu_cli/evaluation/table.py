@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from speu_cli.evaluation.attack_names import STEPS, underlying
 from speu_cli.evaluation.metric import Metric
 
 NOT_COMPUTED = "not computed"
@@ -81,7 +82,9 @@ def _cell(name: str, metric: Metric | None) -> str:
         return NOT_COMPUTED
     if name.startswith(SCALELESS):
         return f"{metric.value:.3g}"
-    factor, decimals, unit = (1, 3, "") if name.startswith(AS_THEY_ARE) else (100, 1, " %")
+    if underlying(name) == STEPS:
+        return _fixed(metric.value, 0)
+    factor, decimals, unit = (1, 3, "") if underlying(name).startswith(AS_THEY_ARE) else (100, 1, " %")
     text = f"{_fixed(factor * metric.value, decimals)}{unit}"
     if not (math.isfinite(metric.low) and math.isfinite(metric.high)):
         return text

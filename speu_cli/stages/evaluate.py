@@ -20,6 +20,8 @@ from speu_cli.evaluation.gates import GateResult, check, parse
 from speu_cli.evaluation.language_membership import privacy_leak
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
+from speu_cli.stages.attack_choice import AttackChoice
+from speu_cli.stages.attacks import AttackResult, prepare
 from speu_cli.stages.comparable import common_settings, require_comparable
 from speu_cli.stages.evaluation_cost import Forgetting, bytes_read, forgetting
 from speu_cli.stages.measuring import Measuring
@@ -54,6 +56,7 @@ class EvaluateResult:
         inside_noise: By metric, and ``average``: whether the gap is no larger than that.
         bytes_read: Size of the files that were read; None where one is not of this machine.
         forgetting: What the request changed that made the model, as its folder records it.
+        attacks: What attacks found beyond metrics, if some were tried.
     """
 
     model: dict[str, Metric]
@@ -72,6 +75,7 @@ class EvaluateResult:
     inside_noise: dict[str, bool | None] | None = None
     bytes_read: int | None = None
     forgetting: Forgetting | None = None
+    attacks: AttackResult | None = None
 
     def as_json(self) -> dict[str, object]:
         """What is published: every field but the evidence, and whether all gates are met."""
@@ -111,6 +115,7 @@ def evaluate(
     seed: int = 0,
     generate: int | None = None,
     perturbed: Mapping[str, str] | None = None,
+    attacks: AttackChoice | None = None,
     require: Sequence[str] = (),
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -126,11 +131,12 @@ def evaluate(
         reference: Folder of a model retrained without the forget set; or of several, from other seeds.
         exclude: Id list of rows that were not in the training set.
         max_remaining: Measure on a random sample of D_r of this size.
-        seed: Of the sample and of the membership attack.
+        seed: Of the sample and of the attacks.
         generate: For language models: also compare what they answer, in at most so many tokens, with the
             right answers.
         perturbed: For language models: sources of questions with wrong answers, for the measures of TOFU, by
             ``forget``, ``retain``, ``authors`` and ``facts``.
+        attacks: Also attack each model, and measure it once more. Default: not.
         require: Conditions such as ``testing_accuracy>=0.84``.
         choice: Columns, split, task and length; must agree with what the models record.
         runtime: Device, batch size, progress.
@@ -151,8 +157,10 @@ def evaluate(
     score_name, forgot = first.task.score_name, forgetting(model, first.checkpoint.model)
     measuring = Measuring(sets, generate, keep=bool(names))
     tofu = Tofu(perturbed or {}, sets["forget"].columns, generate)
+    tried = prepare(attacks or AttackChoice(), first, sets, seed)
     tofu.ask(first, "model")
     measuring.run(first, "model")
+    attacked = {"model": tried.on(first, "model")}
     del first
     weights: dict[str, Path] = {}
     for name, folder in list(given.items())[1:]:
@@ -161,9 +169,15 @@ def evaluate(
             _require_another(weights, session)
         tofu.ask(session, name)
         measuring.run(session, name)
+        attacked[name] = tried.on(session, name)
         del session
+    under_attack = tried.metrics(attacked, score_name)
     measured = {
-        name: measure(*(found[part] for part in SETS), score_name=score_name, seed=seed) | tofu.metrics(name)
+        name: {
+            **measure(*(found[part] for part in SETS), score_name=score_name, seed=seed),
+            **tofu.metrics(name),
+            **under_attack[name],
+        }
         for name, found in measuring.outcomes.items()
     }
     for metrics in measured.values() if names else ():
@@ -186,6 +200,7 @@ def evaluate(
         inside_noise=compared.inside_noise,
         bytes_read=bytes_read(given.values(), (data, forget, test, exclude)),
         forgetting=forgot,
+        attacks=tried.result(attacked),
     )
 
 

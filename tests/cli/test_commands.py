@@ -27,6 +27,8 @@ from speu_cli.cli.app import app
 from speu_cli.errors import InputError
 from speu_cli.evaluation.gates import GateResult
 from speu_cli.evaluation.metric import Metric
+from speu_cli.stages.attack_choice import AttackChoice
+from speu_cli.stages.attacks import AttackResult, Paraphrased, Relearned
 from speu_cli.stages.collection import CollectionChoice
 from speu_cli.stages.fisher import Keeping
 
@@ -441,6 +443,7 @@ def test_eval_by_default(recorder):
         "exclude": None,
         "max_remaining": None,
         "generate": None,
+        "attacks": AttackChoice(),
         "seed": 0,
         "require": (),
         "choice": DataChoice(),
@@ -450,29 +453,22 @@ def test_eval_by_default(recorder):
 def test_eval_with_everything(recorder):
     run(
         *["eval", "model", "--data", "d", "--forget", "-", "--test", "t", "--original", "o"],
-        *[
-            "--reference",
-            "r",
-            "--reference",
-            "s",
-            "--exclude",
-            "x",
-            "--max-remaining",
-            "5",
-            "--seed",
-            "3",
-            "--generate",
-            "9",
-        ],
-        *["--require", "a>=1", "--require", "b<2"],
+        *["--reference", "r", "--reference", "s", "--exclude", "x", "--max-remaining", "5"],
+        *["--seed", "3", "--generate", "9", "--require", "a>=1", "--require", "b<2"],
+        *["--relearn", "16", "--relearn-examples", "4", "--relearn-rate", "1e-4"],
+        *["--quantize", "int4", "--quantize", "int8", "--paraphrases", "p"],
     )
     _, _, kwargs, _ = the_call(recorder)
+    attacks = AttackChoice(
+        relearn=16, relearn_examples=4, relearn_rate=1e-4, quantize=("int8", "int4"), paraphrases="p"
+    )
     assert kwargs == {
         "original": Path("o"),
         "reference": [Path("r"), Path("s")],
         "exclude": "x",
         "max_remaining": 5,
         "generate": 9,
+        "attacks": attacks,
         "seed": 3,
         "require": ["a>=1", "b<2"],
         "choice": DataChoice(),
@@ -593,6 +589,14 @@ def test_text_of_eval(recorder):
     assert lines[1].startswith("testing_accuracy")
     assert "peak memory         530 MB" in lines
     assert lines[-1] == "met      testing_accuracy>=0.5: 0.9 is >= 0.5"
+
+
+def test_text_of_eval_with_attacks(recorder):
+    attacks = AttackResult(Relearned(8, 56, 5e-5, 0.1, {}), Paraphrased(60, 4))
+    recorder.results["evaluate"] = dataclasses.replace(RESULTS["evaluate"], attacks=attacks)
+    lines = run(*COMMAND_LINES["evaluate"]).stdout.splitlines()
+    assert "relearnt from       8 forgotten examples, measured on the other 56" in lines
+    assert "paraphrases         60; 4 forgotten examples have none" in lines
 
 
 @pytest.mark.parametrize("arguments", [[], ["--json"]])

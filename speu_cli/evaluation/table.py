@@ -43,17 +43,18 @@ def table(
     """
     sides = {"original": original, "model": model, "reference": reference}
     columns = {title: metrics for title, metrics in sides.items() if metrics is not None}
-    rows = [[name, *(_cell(name, column.get(name)) for column in columns.values())] for name in model]
+    rows = [[name, *(cell(name, column.get(name)) for column in columns.values())] for name in model]
     header = ["metric", *columns]
     if gaps is not None:
         header.append("gap")
-        rows = [[*row, _points(gaps[f"gap.{row[0]}"]) if f"gap.{row[0]}" in gaps else ""] for row in rows]
+        rows = [[*row, points(gaps[f"gap.{row[0]}"]) if f"gap.{row[0]}" in gaps else ""] for row in rows]
         if "gap.average" in gaps:
-            rows.append(["gap.average", *("" for _ in columns), _points(gaps["gap.average"])])
+            rows.append(["gap.average", *("" for _ in columns), points(gaps["gap.average"])])
     return Table(header, rows)
 
 
-def _cell(name: str, metric: Metric | None) -> str:
+def cell(name: str, metric: Metric | None) -> str:
+    """Write a metric with its interval, in the unit that belongs to its name."""
     if metric is None or not math.isfinite(metric.value):
         return NOT_COMPUTED
     factor, decimals, unit = (1, 3, "") if name.startswith(AS_THEY_ARE) else (100, 1, " %")
@@ -63,7 +64,8 @@ def _cell(name: str, metric: Metric | None) -> str:
     return f"{text} [{_fixed(factor * metric.low, decimals)}, {_fixed(factor * metric.high, decimals)}]"
 
 
-def _points(gap: float) -> str:
+def points(gap: float) -> str:
+    """Write a gap in points."""
     return _fixed(gap, 2) if math.isfinite(gap) else NOT_COMPUTED
 
 

@@ -49,10 +49,15 @@ def page(contents: Contents, drawings: Sequence[Drawing]) -> str:
 def movement_table(movement: Sequence[Movement]) -> Table:
     """List how far each module moved, in per cent of its norm."""
     rows = [
-        ["" if one.layer is None else str(one.layer), one.kind, f"{one.distance:.3g}", _percent(one.relative)]
+        [
+            one.kind,
+            "none" if one.layer is None else str(one.layer),
+            f"{one.distance:.3g}",
+            _percent(one.relative),
+        ]
         for one in movement
     ]
-    return Table(["layer", "module", "distance", "of its norm"], rows)
+    return Table(["module", "layer", "distance", "of its norm"], rows)
 
 
 def _percent(share: float) -> str:

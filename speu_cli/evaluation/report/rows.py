@@ -43,11 +43,15 @@ def metric_tables(contents: Contents) -> dict[str, Table]:
     names = dict.fromkeys(name for metrics in contents.metrics.values() for name in metrics)
     groups: dict[str, Table] = {}
     gaps = contents.gaps or {}
-    header = ["metric", *contents.metrics, *(["gap in points"] if gaps else [])]
+    with_gaps = {_group(name) for name in names if f"gap.{name}" in gaps}
     for name in names:
-        cells = [cell(name, contents.metric(model, name)) for model in contents.metrics]
-        gap = [points(gaps[f"gap.{name}"]) if f"gap.{name}" in gaps else ""] if gaps else []
-        groups.setdefault(_group(name), Table(header, [])).rows.append([name, *cells, *gap])
+        group = _group(name)
+        header, row = ["metric", *contents.metrics], [name]
+        row += [cell(name, contents.metric(model, name)) for model in contents.metrics]
+        if group in with_gaps:
+            header.append("gap in points")
+            row.append(points(gaps[f"gap.{name}"]) if f"gap.{name}" in gaps else "no gap")
+        groups.setdefault(group, Table(header, [])).rows.append(row)
     return dict(sorted(groups.items(), key=lambda item: item[0] != SCORES))
 
 

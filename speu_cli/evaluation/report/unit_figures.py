@@ -118,6 +118,6 @@ def _draw_movement(inside: Sequence[Movement], kinds: list[str], axes: "Axes") -
     layers = sorted({one.layer or 0 for one in inside})
     axes.set_xticks(layers[:: max(1, math.ceil(len(layers) / MOST_TICKS))])
     axes.set_yticks(range(len(kinds)), kinds, fontsize=7)
-    axes.set(xlabel=f"layer; darkest: {100 * largest:.2g} %")
+    axes.set(xlabel=f"layer; strongest: {100 * largest:.2g} %")
     axes.set_ylim(len(kinds) - 0.4, -0.6)
     axes.grid(visible=False)

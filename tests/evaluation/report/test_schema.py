@@ -1,5 +1,4 @@
 import json
-import math
 
 import jsonschema
 import pytest
@@ -55,7 +54,7 @@ def test_results_follow_it_and_it_names_all_their_fields(references):
         lambda one: one["gaps"].update({"average": 1}),
         lambda one: one["gates"][0].update(value="high"),
         lambda one: one.update(forget_examples=1.5),
-        lambda one: one.update(seconds=math.inf and None),
+        lambda one: one.update(seconds=None),
     ],
 )
 def test_other_things_do_not_follow_it(damage):

@@ -16,7 +16,7 @@ STAMP := $(VENV)/.made-with-$(EXTRAS)
 PEERS := $(VENV)/.made-with-peers
 ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv check format test fuzz test-gpu demo bench sample-data docs clean
+.PHONY: help venv check format test fuzz test-gpu test-browser demo bench sample-data docs clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ fuzz: venv  ## damaged files, guided by what they reach; FUZZ=SECONDS for each r
 
 test-gpu: venv  ## the tests that need a CUDA device
 	$(BIN)/pytest -m gpu
+
+test-browser: venv  ## the tests of the report in a Chromium that is installed
+	$(BIN)/pytest -m browser
 
 demo: venv  ## fisher, mask, unlearn, eval on the sample data, ending in a table
 	PATH="$$PWD/$(BIN):$$PATH" sample_data/demo.sh

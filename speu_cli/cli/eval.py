@@ -21,6 +21,7 @@ from speu_cli.cli.options import (
     refuse_two_readers_of_stdin,
 )
 from speu_cli.cli.output import Output
+from speu_cli.cli.report_options import ReportOptions
 from speu_cli.cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ EXAMPLES = """
       --perturbed forget=forget10_perturbed.jsonl --perturbed retain=retain_perturbed.jsonl
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/ \\
       --reference retrained/ --relearn 16 --quantize int8 --quantize int4
+  speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/ \\
+      --reference retrained/ --html report.html --figures figures/
 """
 
 
@@ -105,6 +108,7 @@ def evaluate(
             help="Such as 'testing_accuracy>=0.84': exit with 1 if it is not met; may be repeated.",
         ),
     ] = None,
+    report: ReportOptions,
     show: ShowOptions,
     run: RunOptions,
 ) -> None:
@@ -114,6 +118,10 @@ def evaluate(
     with out.working(data, test) as progress:
         from speu_cli.stages.evaluate import evaluate as stage
 
+        if report.touched:
+            from speu_cli.stages.report import check_report, write_report
+
+            check_report(report.files(), (model, data, forget, test, original, exclude, *(reference or ())))
         result = stage(
             model,
             data,
@@ -131,6 +139,8 @@ def evaluate(
             choice=choice.choice(),
             runtime=run.runtime(progress),
         )
+        if report.touched:
+            write_report(report.files(), result, model, original)
     _show(out, result)
     _fail_unless(result.passed)
 

@@ -51,7 +51,7 @@ def table(
     """
     sides = {"original": original, "model": model, "reference": reference}
     columns = {title: metrics for title, metrics in sides.items() if metrics is not None}
-    rows = [[name, *(_cell(name, column.get(name)) for column in columns.values())] for name in model]
+    rows = [[name, *(cell(name, column.get(name)) for column in columns.values())] for name in model]
     header = ["metric", *columns]
     if gaps is not None:
         if "gap.average" in gaps:
@@ -73,11 +73,12 @@ def _metric(row: list[str]) -> str:
     return row[0].removeprefix("gap.")
 
 
-def _points_of(points: Mapping[str, float], name: str) -> str:
-    return _points(points[name]) if name in points else ""
+def _points_of(found: Mapping[str, float], name: str) -> str:
+    return points(found[name]) if name in found else ""
 
 
-def _cell(name: str, metric: Metric | None) -> str:
+def cell(name: str, metric: Metric | None) -> str:
+    """Write a metric with its interval, in the unit that belongs to its name."""
     if metric is None or not math.isfinite(metric.value):
         return NOT_COMPUTED
     if name.startswith(SCALELESS):
@@ -91,7 +92,8 @@ def _cell(name: str, metric: Metric | None) -> str:
     return f"{text} [{_fixed(factor * metric.low, decimals)}, {_fixed(factor * metric.high, decimals)}]"
 
 
-def _points(gap: float) -> str:
+def points(gap: float) -> str:
+    """Write a gap in points."""
     return _fixed(gap, 2) if math.isfinite(gap) else NOT_COMPUTED
 
 

@@ -66,7 +66,7 @@ def inspect(path: Path, *, picture: Path | None = None, force: bool = False) -> 
     if picture is not None:
         if kind != MASK:
             raise InputError(f"{path} is a {kind} file, only a mask can be drawn")
-        draw_mask(_selected(artifact), picture, force=force)
+        draw_mask(selected_units(artifact), picture, force=force)
     sizes = [tensor.numel() * tensor.element_size() for tensor in artifact.tensors.values()]
     return InspectResult(
         path=path,
@@ -148,7 +148,7 @@ def _summarize_fisher(tensors: Mapping[str, torch.Tensor]) -> list[tuple[str, st
 
 
 def _summarize_mask(artifact: Artifact) -> list[tuple[str, str]]:
-    selected, objective = _selected(artifact), artifact.record["objective"]
+    selected, objective = selected_units(artifact), artifact.record["objective"]
     forget = artifact.record["forget"]
     lines = [
         *_summarize_record(artifact),
@@ -190,7 +190,7 @@ def _readable(value: object) -> str:
     return f"{value:.6g}" if isinstance(value, float) else str(value)
 
 
-def _selected(artifact: Artifact) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
+def selected_units(artifact: Artifact) -> dict[str, np.ndarray[tuple[int], np.dtype[np.bool_]]]:
     """Unpack the indices that a mask file holds.
 
     Returns:

@@ -156,6 +156,34 @@ def test_eval_as_text(here, forgotten, capfd):
     assert err == ""
 
 
+def test_eval_with_reports(here, forgotten, tmp_path, capfd):
+    sets = ["--data", "train.jsonl", "--forget", "ids.txt", "--test", "test.jsonl", "--original", "model"]
+    files = [
+        "--html",
+        tmp_path / "page.html",
+        "--markdown",
+        tmp_path / "page.md",
+        "--figures",
+        tmp_path / "all",
+    ]
+    command = ["eval", "unlearned", *sets, *map(str, files), "-q"]
+    assert main(command) == 0
+    assert (tmp_path / "page.html").read_text().startswith("<!doctype html>")
+    assert len(list((tmp_path / "all").iterdir())) == 14
+    capfd.readouterr()
+    assert main(command) == 5
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "--force" in err
+    assert main([*command, "--show-text", "--force"]) == 0
+
+
+def test_eval_with_options_of_a_report_that_was_not_asked_for(here, forgotten, capfd):
+    sets = ["--data", "train.jsonl", "--forget", "ids.txt", "--test", "test.jsonl"]
+    assert main(["eval", "unlearned", *sets, "--show-text"]) == 2
+    assert "none was asked for" in capfd.readouterr().err
+
+
 @pytest.mark.parametrize("name", ["fisher.safetensors", "unlearned", "model"])
 def test_inspect(here, forgotten, capfd, name):
     assert main(["inspect", name]) == 0

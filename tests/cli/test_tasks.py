@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jsonschema
 import pytest
 from tiny_tasks import (
     TEMPLATE,
@@ -21,6 +22,7 @@ from tiny_tasks import (
 )
 
 from speu_cli.cli.main import main
+from speu_cli.evaluation.report.schema import eval_schema
 from tiny import write_ids
 
 ROWS, FORGET = 18, 3
@@ -154,7 +156,10 @@ def test_a_request_with_a_mask(home: Home, tmp_path: Path, monkeypatch: pytest.M
     assert done["loss_after"] > done["loss_before"]
     test = ["--test", home.subject.data(tmp_path, 9, 2), "--original", model, *home.subject.of_eval]
     sets = ["--data", home.train, "--forget", home.path("ids.txt"), *test]
-    measured = run(monkeypatch, told, "eval", str(tmp_path / "new"), *sets)
+    page = str(tmp_path / "page.html")
+    measured = run(monkeypatch, told, "eval", str(tmp_path / "new"), *sets, "--html", page, "--show-text")
+    jsonschema.validate(measured, eval_schema())
+    assert all(one in Path(page).read_text() for one in home.subject.ids)
     own, *further = home.subject.scores
     names = [f"{part}_{own}" for part in ("unlearning", "remaining", "testing")]
     names += [f"{name}.{part}" for name in further for part in ("forget", "remaining", "test")]

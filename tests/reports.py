@@ -1,0 +1,74 @@
+"""What a report is made from, made up: hostile ids and texts, every figure there."""
+
+import numpy as np
+
+from speu_cli.data.columns import Columns
+from speu_cli.data.examples import Example, Examples
+from speu_cli.evaluation.gaps import gaps
+from speu_cli.evaluation.gates import check, parse
+from speu_cli.evaluation.metrics import measure
+from speu_cli.evaluation.report.contents import Contents, Known
+from speu_cli.evaluation.report.movement import Movement
+from speu_cli.tasks.outcomes import Outcomes
+
+SCRIPT = "<script>document.title='owned'</script>"
+HOSTILE = [
+    SCRIPT,
+    '"><img src=http://example.invalid/x onerror=alert(1)>',
+    "\x1b[31mred\x1b[0m\x07",
+    "\u202egnp.exe",
+    "a|b\n# heading [link](http://example.invalid) `code`",
+    "{{ 7 * 7 }}{% raw %}",
+]
+COLUMNS = Columns(id="id", text="text", text_pair=None, label="label")
+
+
+def examples(count: int, name: str) -> Examples:
+    """Some with ids and texts that would do harm."""
+    odd = HOSTILE if name == "forget" else []
+    ids = [*odd, *(f"{name}-{number}" for number in range(count))][:count]
+    return Examples([Example(one, f"text of {one}", None, 0) for one in ids], source=name, columns=COLUMNS)
+
+
+def outcomes(count: int, seed: int, loss: float) -> Outcomes:
+    """Of a classifier, around a mean loss."""
+    draw = np.random.default_rng(seed)
+    losses = draw.exponential(loss, count)
+    answers = {"predictions": (losses > 0.7).astype(float), "labels": np.zeros(count)}
+    return Outcomes(losses, np.exp(-losses), answers)
+
+
+def contents(
+    *,
+    forget: int = 12,
+    others: int = 60,
+    references: int = 1,
+    require: tuple[str, ...] = ("testing_accuracy>=0.1",),
+    show_text: bool = True,
+) -> Contents:
+    """All that a report can show."""
+    sizes = {"forget": forget, "remaining": others, "test": others}
+    losses = {"original": 0.1, "model": 0.5, **{f"reference {n}": 0.5 for n in range(1, references + 1)}}
+    found = {
+        model: {
+            place: outcomes(count, number, loss if place == "forget" else 0.3)
+            for number, (place, count) in enumerate(sizes.items())
+        }
+        for model, loss in losses.items()
+    }
+    metrics = {model: measure(*sets.values(), score_name="accuracy") for model, sets in found.items()}
+    distances = gaps(metrics["model"], metrics["reference 1"]) if references else None
+    draw = np.random.default_rng(0)
+    selected = {f"heads/{layer}": draw.random(12) < 0.2 for layer in range(4)}
+    selected |= {f"filters/{layer}": draw.random(300) < 0.2 for layer in range(4)}
+    movement = [Movement(layer, "attention.self.query", 0.1 * layer, 2.0) for layer in range(4)]
+    return Contents(
+        metrics=metrics,
+        gaps=distances,
+        gates=check([parse(one) for one in require], {**metrics["model"], **(distances or {})}),
+        sets={place: examples(count, place) for place, count in sizes.items()},
+        outcomes=found,
+        record={"kind": "unlearning", "method": "spe-so", "selected": {"heads": [2, 48]}, "note": SCRIPT},
+        known=Known(selected, [*movement, Movement(None, "classifier", 0.0, 0.0)]),
+        show_text=show_text,
+    )

@@ -10,6 +10,7 @@ from typing import Any
 
 Row = Mapping[str, Any]
 
+SHORT = 500
 QA = ("--task", "question-answering")
 HELDOUT = 500
 FORGET = 64
@@ -28,6 +29,8 @@ class TableSet:
         score: What its table shows, as ``speu eval`` names it after ``unlearning_``.
         short: The score in a column's title.
         task: Options that name the task.
+        remaining: Rows of D_r that are measured.
+        longest: Only rows whose context has at most so many characters. Default: all rows.
     """
 
     training: int
@@ -38,13 +41,15 @@ class TableSet:
     score: str
     short: str
     task: tuple[str, ...] = ()
+    remaining: int = 1_000
+    longest: int | None = None
 
 
 SETS = {
     "qqp": TableSet(4_000, 2_000, 64, 5, "Table 4", "accuracy", "A"),
     "stsb": TableSet(4_000, 1_500, 64, 5, "Table 6", "spearman", "S", ("--task", "regression")),
-    "squad1": TableSet(1_500, 500, 256, 5, "Table 7", "f1", "F1", QA),
-    "squad2": TableSet(1_500, 500, 256, 5, "Table 8", "f1", "F1", QA),
+    "squad1": TableSet(800, 400, 256, 5, "Table 7", "f1", "F1", QA, 400, SHORT),
+    "squad2": TableSet(800, 400, 256, 5, "Table 8", "f1", "F1", QA, 400, SHORT),
 }
 
 
@@ -57,16 +62,18 @@ def prepare(source: Path, cut: TableSet, target: Path) -> None:
         target: Folder to make.
     """
     target.mkdir(parents=True, exist_ok=True)
-    training, test = (_shuffled(source / f"{name}.jsonl.gz") for name in ("train", "dev"))
+    training, test = (_shuffled(source / f"{name}.jsonl.gz", cut.longest) for name in ("train", "dev"))
     _write(target / "train.jsonl", training[: cut.training])
     _write(target / "heldout.jsonl", training[cut.training : cut.training + HELDOUT])
     _write(target / "test.jsonl", test[: cut.test])
     (target / "forget.txt").write_text("\n".join(str(row["id"]) for row in training[:FORGET]) + "\n")
 
 
-def _shuffled(path: Path) -> list[Row]:
+def _shuffled(path: Path, longest: int | None) -> list[Row]:
     with gzip.open(path, "rt", encoding="utf-8") as file:
         rows: list[Row] = [json.loads(line) for line in file]
+    if longest is not None:
+        rows = [row for row in rows if len(row["context"]) <= longest]
     random.Random(0).shuffle(rows)
     return rows
 

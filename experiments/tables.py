@@ -70,8 +70,8 @@ class Table(Commands):
         return self.speu("unlearn", str(self.work / "original"), *asked, *output, keep=method.lower())
 
     def evaluate(self, name: str) -> Json:
-        """Measure a model beside the retrained one; D_r by a sample of 1,000."""
-        test = ("--test", str(self.work / "test.jsonl"), "--max-remaining", "1000")
+        """Measure a model beside the retrained one; D_r by a sample."""
+        test = ("--test", str(self.work / "test.jsonl"), "--max-remaining", str(self.cut.remaining))
         against = ("--reference", str(self.work / "retrained"))
         asked = (*self.data, "--forget", self.forget, *test, *against)
         answer = self.speu("eval", str(self.work / name), *asked, keep=f"eval-{name}")

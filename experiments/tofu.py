@@ -24,7 +24,7 @@ from commands import Commands, Json
 SPLITS = ("forget01", "forget05", "forget10")
 OBJECTIVES = ("mlf", "mlr", "norm")
 MASKED = ("ga", "gd", "dpo", "npo")
-TRAINING = ("--epochs", "20", "--learning-rate", "1e-3", "--weight-decay", "0.01")
+TRAINING = ("--epochs", "20", "--batch-size", "8", "--learning-rate", "1e-3", "--weight-decay", "0.01")
 RATE, MASKED_RATE = "1e-4", "1e-3"
 WORDS = 64
 METRICS = {

@@ -20,6 +20,7 @@ from speu_cli.evaluation.gates import GateResult, check, parse
 from speu_cli.evaluation.language_membership import privacy_leak
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
+from speu_cli.evaluation.noise import mean_of_references
 from speu_cli.stages.attack_choice import AttackChoice
 from speu_cli.stages.attacks import AttackResult, prepare
 from speu_cli.stages.comparable import common_settings, require_comparable
@@ -180,8 +181,10 @@ def evaluate(
         }
         for name, found in measuring.outcomes.items()
     }
-    for metrics in measured.values() if names else ():
-        metrics.update(privacy_leak(metrics, measured[REFERENCE]))
+    if names:
+        retrained = mean_of_references([measured[name] for name in names])
+        for metrics in measured.values():
+            metrics.update(privacy_leak(metrics, retrained))
     compared = compare(measured, names, measuring.outcomes, measuring.divergences)
     return EvaluateResult(
         model=compared.model,

@@ -14,9 +14,10 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 STAMP := $(VENV)/.made-with-$(EXTRAS)
 PEERS := $(VENV)/.made-with-peers
+SITE := $(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky -c docs -d build/pages .
 ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
-.PHONY: help venv check format test fuzz test-gpu test-browser demo bench sample-data docs clean
+.PHONY: help venv check format test fuzz test-gpu test-browser demo bench sample-data docs docs-links clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,18 +30,25 @@ $(STAMP): pyproject.toml constraints.txt $(wildcard speu_cli/*/kernels/*.c)
 	$(PIP) install --quiet -c constraints.txt -e '.[$(EXTRAS)]'
 	touch $@
 
-check: venv  ## lint, format, types, generated docs up to date
+check: venv  ## lint, format, types, generated docs up to date, no broken link in them
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy --strict
 	$(BIN)/python docs/generate_cli.py --check
+	$(BIN)/python docs/generate_python.py --check
+	$(SITE) site
 
 format: venv  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: venv  ## the command reference, from the commands themselves
+docs: venv  ## the pages made of commands and docstrings, and all pages as a site in site/
 	$(BIN)/python docs/generate_cli.py
+	$(BIN)/python docs/generate_python.py
+	$(SITE) site
+
+docs-links: venv  ## whether what the pages link to on other hosts is there; needs the network
+	$(SITE) -b linkcheck build/links
 
 test: venv  ## the tests
 	$(ONE_THREAD) $(BIN)/pytest -n $(WORKERS)
@@ -72,5 +80,5 @@ sample-data: venv  ## make the sample tickets and their two models again
 	$(BIN)/python sample_data/make_model.py
 
 clean:  ## remove what was made, but not the environment
-	rm -rf build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis sample_data/out
+	rm -rf build dist site *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis sample_data/out
 	find . -path ./$(VENV) -prune -o -name __pycache__ -type d -exec rm -rf {} +

@@ -3,6 +3,7 @@
 import importlib
 import re
 import shlex
+import shutil
 from collections.abc import Iterator
 from functools import reduce
 from itertools import takewhile
@@ -13,12 +14,16 @@ import pytest
 import typer.main
 
 from speu_cli.cli.app import app
+from speu_cli.cli.main import main
 from tiny import tiny_checkpoint, tiny_rows, write_ids, write_rows
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted(ROOT.glob("*.md")), *sorted((ROOT / "docs").glob("*.md"))]
-GENERATED = ROOT / "docs" / "cli.md"  # by docs/generate_cli.py, from the commands themselves
-WRITTEN = [page for page in PAGES if page != GENERATED]
+PAGES = [page for folder in (".", "docs", "experiments") for page in sorted((ROOT / folder).glob("*.md"))]
+GENERATED = (
+    "cli.md",
+    "python.md",
+)  # by docs/generate_cli.py and docs/generate_python.py, from the code itself
+WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`([^`\n]+)`")
@@ -89,8 +94,8 @@ def command_lines() -> Iterator[tuple[str, str, bool]]:
     for page in WRITTEN:
         for _, block in FENCED.findall(page.read_text(encoding="utf-8")):
             for line in block.replace("\\\n", " ").splitlines():
-                if re.match(r"(\$ )?speu ", line) and not line.startswith("speu: "):
-                    yield name_of(page), line.removeprefix("$ "), True
+                if re.match(r" *(\$ )?speu ", line) and not line.startswith("speu: "):
+                    yield name_of(page), line.strip().removeprefix("$ "), True
         yield from (
             (name_of(page), code, False) for code in INLINE.findall(prose(page)) if code.startswith("speu ")
         )
@@ -146,3 +151,20 @@ def test_the_library_example_runs(
     monkeypatch.chdir(tmp_path)
     exec(compile(code, "README.md", "exec"), {})  # noqa: S102 (the example is ours)
     assert capsys.readouterr().out.startswith("forget loss ")
+
+
+def test_the_guide_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All commands in their order; the page shows lines of what they print, up to their figures."""
+    page = (ROOT / "docs" / "first-request.md").read_text(encoding="utf-8")
+    folder = Path(shutil.copytree(ROOT / "sample_data", tmp_path / "first-request"))
+    shutil.rmtree(folder / "out", ignore_errors=True)
+    (folder / "out").mkdir()
+    monkeypatch.chdir(folder)
+    blocks = [block.splitlines() for kind, block in FENCED.findall(page) if kind == "console"]
+    assert len(blocks) > 5
+    for command, *shown in blocks:
+        assert main(words_of(command.removeprefix("$ "))) == 0, command
+        printed = {re.split(r" {2,}", line)[0] for line in capsys.readouterr().out.splitlines()}
+        assert {re.split(r" {2,}", line)[0] for line in shown} <= printed

@@ -1,0 +1,154 @@
+"""Write docs/python.md from the docstrings of what ``speu_cli`` exports; ``--check`` only compares."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+import griffe
+
+TARGET = Path(__file__).parent / "python.md"
+ERRORS = "speu_cli.errors."
+LINE = 100
+RESULTS = ("Result", "Plan", "Evidence")
+HEAD = """# Python
+
+What `speu_cli` exports, from the docstrings. Written by `make docs`; do not edit. The README has
+[an example](../README.md#as-a-library); what an option does is said at more length in [commands](cli.md).
+Importing `speu_cli` loads nothing heavy: a name is loaded when it is first used.
+"""
+
+Item = griffe.Function | griffe.Class
+
+
+def plain(text: str) -> str:
+    """Return the text of a docstring as Markdown."""
+    spans = re.split(r"``(.+?)``", re.sub(r":\w+:`(.+?)`", r"``\1``", text))
+    spans[::2] = [re.sub(r"([*_<\[\]|])", r"\\\1", span) for span in spans[::2]]
+    spans[1::2] = [f"`{span}`" for span in spans[1::2]]
+    return "".join(spans)
+
+
+def table(kind: str, rows: Iterable[tuple[str, str]]) -> str:
+    """Return names and their meanings as a table, each meaning on one line."""
+    cells = ((name.replace("|", r"\|"), " ".join(plain(meaning).split())) for name, meaning in rows)
+    lines = [f"| `{name}` | {meaning} |" for name, meaning in cells]
+    return "\n".join([f"| {kind} | |", "|---|---|", *lines])
+
+
+def signature(function: griffe.Function) -> str:
+    """Return the signature of a function or method, one parameter a line where one line is too long."""
+    whole = function.signature()
+    if len(whole) > LINE:
+        lines = []
+        for parameter in function.parameters:
+            if parameter.kind is griffe.ParameterKind.keyword_only and "*" not in lines:
+                lines.append("*")
+            lines.append(f"{parameter.name}: {parameter.annotation}")
+            lines[-1] += "" if parameter.default is None else f" = {parameter.default}"
+        listed = "".join(f"    {line},\n" for line in lines)
+        whole = f"{function.name}(\n{listed}) -> {function.returns}"
+    return f"```python\n{whole}\n```"
+
+
+def sections(item: Item) -> Iterator[str]:
+    """Give the sections of a docstring in their order."""
+    for section in item.docstring.parsed if item.docstring else []:
+        value: Any = section.value
+        match section.kind:
+            case griffe.DocstringSectionKind.text:
+                yield plain(value)
+            case griffe.DocstringSectionKind.parameters:
+                yield table("parameter", ((one.name, one.description) for one in value))
+            case griffe.DocstringSectionKind.attributes:
+                typed = ((f"{one.name}: {one.annotation}", one.description) for one in value)
+                yield table("attribute", typed)
+            case griffe.DocstringSectionKind.returns:
+                yield "**Returns** " + " ".join(plain(one.description) for one in value)
+            case griffe.DocstringSectionKind.raises:
+                yield table("raises", ((str(one.annotation), one.description) for one in value))
+            case _:
+                raise ValueError(f"{item.path}: a section of {section.kind.value} has no form on this page")
+
+
+def entry(item: Item, *, title: str | None = None) -> str:
+    """Return all that is said of a function or class, its methods included."""
+    parts = [f"### {title or item.name}"]
+    if isinstance(item, griffe.Function):
+        parts.append(signature(item))
+    parts += sections(item)
+    if isinstance(item, griffe.Class):
+        code = item.members.get("exit_code")
+        parts += [f"Exit code {code.value}."] if isinstance(code, griffe.Attribute) else []
+        for method in item.members.values():
+            if isinstance(method, griffe.Function) and not method.name.startswith("_"):
+                parts += [signature(method), *sections(method)]
+    return "\n\n".join(parts)
+
+
+def named_in(items: Iterable[Item]) -> set[str]:
+    """Return the paths of the package's own classes that the annotations of these name."""
+    found: set[str] = set()
+    for item in items:
+        attributes = [one for one in item.members.values() if isinstance(one, griffe.Attribute)]
+        annotations = [one.annotation for one in [*item.parameters, *attributes]]
+        annotations += [item.returns] if isinstance(item, griffe.Function) else []
+        for annotation in annotations:
+            names = annotation.iterate() if isinstance(annotation, griffe.Expr) else ()
+            found |= {one.canonical_path for one in names if isinstance(one, griffe.ExprName)}
+    return {path for path in found if path.startswith("speu_cli.")}
+
+
+def exported(package: griffe.Module) -> list[Item]:
+    """Return the functions and classes that the package exports, in the order of their names."""
+    items = []
+    for name in sorted(str(name) for name in package.exports or []):
+        found = package.members[name]
+        item = found.final_target if isinstance(found, griffe.Alias) else found
+        if isinstance(item, griffe.Function | griffe.Class):
+            items.append(item)
+    return items
+
+
+def reference() -> str:
+    """Return the whole page."""
+    package = griffe.load("speu_cli", search_paths=[str(TARGET.parents[1])], docstring_parser="google")
+    if not isinstance(package, griffe.Module):
+        raise TypeError(f"speu_cli is no package, but {package}")
+    items = exported(package)
+    functions = [item for item in items if isinstance(item, griffe.Function)]
+    classes = [item for item in items if isinstance(item, griffe.Class)]
+    errors = [item for item in classes if item.path.startswith(ERRORS)]
+    results = [item for item in classes if item.name.endswith(RESULTS)]
+    given = [item for item in classes if item not in errors and item not in results]
+    others = sorted(named_in(items) - {item.path for item in items})
+    pages = [HEAD, "## Functions", *map(entry, functions), "## What they take", *map(entry, given)]
+    pages += ["## What they return", *map(entry, results)]
+    found = [(path, package[path.removeprefix("speu_cli.")]) for path in others]
+    pages.append("## Further types\n\nNamed above, and imported from their modules.")
+    pages += [entry(item, title=f"`{path}`") for path, item in found if isinstance(item, griffe.Class)]
+    pages += ["## Errors", *map(entry, errors)]
+    return "\n\n".join(page.strip() for page in pages) + "\n"
+
+
+def main() -> int:
+    """Write the page, or with ``--check`` tell whether it is up to date.
+
+    Returns:
+        0, or 1 if the page checked is not what the docstrings say.
+    """
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--check", action="store_true", help="exit 1 if the page is not up to date")
+    page = reference()
+    if not parser.parse_args().check:
+        TARGET.write_text(page, encoding="utf-8")
+    elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != page:
+        print(f"{TARGET} is not what the docstrings say; run make docs", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

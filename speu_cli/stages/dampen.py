@@ -39,7 +39,7 @@ def dampen(
     of_forget = statistics_of(session, forget.in_step, wanted)
     found = dampening(of_forget, file.statistics, given.mask if given else None, settings)
     found.apply(session.checkpoint.model)
-    loss = float(session.outcomes(forget.encoded, "dampened losses").losses.mean())
+    loss = float(session.losses(forget.encoded, "dampened losses").mean())
     check_step(loss, settings.target_loss, settings.max_overshoot, gentler=GENTLER)
     scope = "mask" if given else file.collected.scope
     return Done(

@@ -210,7 +210,7 @@ def _losses_over(group: Group, session: Session, encoded: Encoded) -> npt.NDArra
     mine = positions(encoded.lengths, Shard(group.rank + 1, group.size))
     losses = torch.zeros(len(encoded), dtype=torch.float64)
     if mine:
-        losses[mine] = torch.from_numpy(session.outcomes(encoded.select(mine), "held-out losses").losses)
+        losses[mine] = torch.from_numpy(session.losses(encoded.select(mine), "held-out losses"))
     return group.sum_tensor(losses).numpy()
 
 

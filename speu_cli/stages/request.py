@@ -23,7 +23,6 @@ from speu_cli.statistics.files import StatisticsFile, check_statistics, read_sta
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.wanted import Part, Wanted
 from speu_cli.tasks.encoded import Encoded
-from speu_cli.tasks.outcomes import Outcomes
 from speu_cli.unlearning.forget_examples import ForgetExamples, enter_step
 
 Flags = npt.NDArray[np.bool_]
@@ -35,7 +34,7 @@ class ForgetSet:
 
     Attributes:
         encoded: D_f.
-        before: The original model's outcomes on it.
+        losses: The original model's losses on it, float64 ``[n_f]``.
         enters: Whose gradients enter the step, bool ``[n_f]``.
         counted: Who is in the training set's statistics, bool ``[n_f]``.
         remaining: n_r.
@@ -43,7 +42,7 @@ class ForgetSet:
     """
 
     encoded: Encoded
-    before: Outcomes
+    losses: npt.NDArray[np.float64]
     enters: Flags
     counted: Flags
     remaining: int
@@ -61,14 +60,12 @@ class Request:
 
     Attributes:
         encoded: The forget set D_f.
-        before: The original model's outcomes on it.
         in_step: Statistics of the examples that enter the step: g_f and u_f.
         remaining: S(D_r) = S(D) − S(D_f); D_r itself is never read by the model.
         forget_record: Number of the forget examples and a hash of their ids, for records.
     """
 
     encoded: Encoded
-    before: Outcomes
     in_step: Statistics
     remaining: Statistics
     forget_record: dict[str, Any]
@@ -184,12 +181,12 @@ def open_forget_set(
     training = training_rows(session.read(data), file)
     forgotten, remaining = forget_and_remaining(training, read_ids(forget), forget)
     encoded = session.encode(forgotten)
-    before = session.outcomes(encoded, "forget losses")
+    losses = session.losses(encoded, "forget losses")
     ids = sorted(forgotten.ids)
     return ForgetSet(
         encoded=encoded,
-        before=before,
-        enters=enter_step(before.losses, forget_examples, unseen_loss),
+        losses=losses,
+        enters=enter_step(losses, forget_examples, unseen_loss),
         counted=file.used[training.positions(forgotten.ids)],
         remaining=len(remaining),
         record={"count": len(ids), "ids_sha256": hash_text(canonical_json(ids))},
@@ -219,7 +216,6 @@ def open_request(session: Session, file: StatisticsFile, forget: ForgetSet, want
         )
     return Request(
         encoded=forget.encoded,
-        before=forget.before,
         in_step=sums.in_step,
         remaining=left.scaled_to(forget.remaining),
         forget_record=forget.record,

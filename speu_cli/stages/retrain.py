@@ -63,7 +63,7 @@ def retrain(
     ids = read_ids(forget)
     forgotten, remaining = forget_and_remaining(session.read(data), ids, forget)
     encoded = session.encode(forgotten)
-    before = float(session.outcomes(encoded, "forget losses").losses.mean())
+    before = float(session.losses(encoded, "forget losses").mean())
     steps = math.ceil(settings.epochs * -(-len(remaining) // settings.batch_size))
     after, started = None, time.perf_counter()
     if output is not None and not dry_run:
@@ -86,7 +86,7 @@ def retrain(
                 runtime=runtime,
             ).steps
         new = open_session(output, session.choice, runtime)
-        after = float(new.outcomes(new.encode(forgotten), "forget losses").losses.mean())
+        after = float(new.losses(new.encode(forgotten), "forget losses").mean())
     total = size_of_model(session)
     return TrainUnlearnResult(
         output=output,

@@ -25,7 +25,7 @@ from speu_cli.tasks.distributions import Kept
 from speu_cli.tasks.encoding import Encoded, encode
 from speu_cli.tasks.generation import generate, recalls, right_answers
 from speu_cli.tasks.image_classification import tokens_of
-from speu_cli.tasks.outcomes import Outcomes, outcomes
+from speu_cli.tasks.outcomes import Outcomes, losses, outcomes
 from speu_cli.tasks.preparation import default_stride
 from speu_cli.tasks.prompts import template_of
 from speu_cli.tasks.registry import find_task, require_task
@@ -119,6 +119,17 @@ class Session:
             progress=self.runtime.progress,
         )
         return recalls(answers, right_answers(encoded))
+
+    def losses(self, encoded: Encoded, description: str) -> npt.NDArray[np.float64]:
+        """ℓ of examples by one forward pass, float64 ``[n]``."""
+        return losses(
+            self.checkpoint.model,
+            self.task,
+            encoded,
+            batch_tokens=self.runtime.batch_tokens,
+            progress=self.runtime.progress,
+            description=description,
+        )
 
     def outcomes(self, encoded: Encoded, description: str, kept: Kept | None = None) -> Outcomes:
         """One forward pass over examples; what is predicted of them may be kept."""

@@ -33,7 +33,7 @@ def settle_rate(
 
     def loss_at(rate: float) -> float:
         with direction.applied(model, rate):
-            return float(session.outcomes(forget, f"trying rate {rate:.3g}").losses.mean())
+            return float(session.losses(forget, f"trying rate {rate:.3g}").mean())
 
     if settings.rate is not None:
         loss = loss_at(settings.rate)

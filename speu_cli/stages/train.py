@@ -24,7 +24,7 @@ from speu_cli.stages.runtime import Runtime, require_first_device
 from speu_cli.stages.session import settle_way
 from speu_cli.tasks.encoding import encode
 from speu_cli.tasks.label_space import find_label_space
-from speu_cli.tasks.outcomes import outcomes
+from speu_cli.tasks.outcomes import losses
 from speu_cli.tasks.question_answering import TERMS
 from speu_cli.tasks.registry import HEADS, TASKS, find_task, require_task
 from speu_cli.tasks.settings import EncodingSettings, settings_of
@@ -123,8 +123,8 @@ def train(
     started = time.perf_counter()
     steps = fine_tune(model, task, encoded, settings, device=runtime.device, progress=runtime.progress)
     seconds = time.perf_counter() - started
-    after = outcomes(model, task, encoded, batch_tokens=runtime.batch_tokens, progress=runtime.progress)
-    mean_loss = float(after.losses.mean())
+    after = losses(model, task, encoded, batch_tokens=runtime.batch_tokens, progress=runtime.progress)
+    mean_loss = float(after.mean())
     encoding = settings_of(training, task.name, way.max_length, way.doc_stride, way.template)
     record = _record(start, encoding, training, left_out, settings, mean_loss)
     # The folder's other files come from the base, but its configuration has another head.

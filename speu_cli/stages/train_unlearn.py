@@ -33,7 +33,7 @@ from speu_cli.stages.training_plan import (
 from speu_cli.stages.training_sets import RequestSets, check_reference_output, open_sets, settle_reference
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.tasks.encoded import Encoded
-from speu_cli.tasks.outcomes import outcomes
+from speu_cli.tasks.outcomes import losses
 from speu_cli.unlearning.learning import Course, Sets, learn
 from speu_cli.unlearning.objectives.registry import ObjectiveChoice, TrainingMethod, make_objective
 from speu_cli.unlearning.other_answers import read_answers
@@ -228,7 +228,7 @@ def _open(
 
 
 def _forget_loss(session: Session, forget: Encoded) -> float:
-    return float(session.outcomes(forget, "forget losses").losses.mean())
+    return float(session.losses(forget, "forget losses").mean())
 
 
 def _stop(session: Session, forget: Encoded, target: float | None) -> Callable[[], bool]:
@@ -236,8 +236,8 @@ def _stop(session: Session, forget: Encoded, target: float | None) -> Callable[[
 
     def reached() -> bool:
         model, task = session.checkpoint.model, session.task
-        of_model = outcomes(model, task, forget, batch_tokens=session.runtime.batch_tokens)
-        return target is not None and float(of_model.losses.mean()) >= target
+        found = losses(model, task, forget, batch_tokens=session.runtime.batch_tokens)
+        return target is not None and float(found.mean()) >= target
 
     return reached
 

@@ -1,6 +1,6 @@
 """What a model does with a set of examples: one forward pass, no gradients."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -64,16 +64,8 @@ def outcomes(
         The outcomes, in the order of the examples.
     """
     parts: dict[str, Tensor] = {}
-    batches = encoded.batches(batch_tokens)
-    steps: Iterable[list[int]] = (progress or Silent()).track(
-        batches, total=sum(batch.tokens for batch in batches), description=description
-    )
-    for indices in steps:
-        inputs, labels = encoded.collate(indices)
-        logits = logits_of(model, {name: value.to(model.device) for name, value in inputs.items()})
-        if logits.shape[-1] <= FEW:
-            logits = logits.to("cpu", torch.float64)
-        labels = labels.to(logits.device)
+    told = progress or Silent()
+    for indices, logits, labels in _passes(model, encoded, batch_tokens, told, description):
         if kept is not None:
             _keep(kept, task, encoded, indices, logits, labels)
         references = [encoded.references[i] for i in indices] if encoded.references else ()
@@ -88,6 +80,56 @@ def outcomes(
     whole = {name: part.numpy() for name, part in parts.items()}
     nothing = np.zeros(len(encoded))
     return Outcomes(whole.pop(LOSSES, nothing), whole.pop(CONFIDENCES, nothing), whole)
+
+
+@torch.inference_mode()
+def losses(
+    model: PreTrainedModel,
+    task: Task,
+    encoded: Encoded,
+    *,
+    batch_tokens: int,
+    progress: Progress | None = None,
+    description: str = "losses",
+) -> FloatArray:
+    """Run the model over all examples for their losses alone: answers may cost more than the pass.
+
+    Args:
+        model: In eval mode.
+        task: Gives the losses.
+        encoded: The examples.
+        batch_tokens: Tokens in a padded batch.
+        progress: Is told of every batch. Default: nobody.
+        description: What the progress is called.
+
+    Returns:
+        ℓ in the order of the examples, float64 ``[n]``.
+    """
+    found = np.zeros(len(encoded))
+    told = progress or Silent()
+    for indices, logits, labels in _passes(model, encoded, batch_tokens, told, description):
+        found[indices] = task.losses(logits, labels).to("cpu", torch.float64)
+    return found
+
+
+def _passes(
+    model: PreTrainedModel, encoded: Encoded, batch_tokens: int, progress: Progress, description: str
+) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Run the model batch by batch.
+
+    Yields:
+        Positions of the examples, their logits, and their labels beside these.
+    """
+    batches = encoded.batches(batch_tokens)
+    steps: Iterable[list[int]] = progress.track(
+        batches, total=sum(batch.tokens for batch in batches), description=description
+    )
+    for indices in steps:
+        inputs, labels = encoded.collate(indices)
+        logits = logits_of(model, {name: value.to(model.device) for name, value in inputs.items()})
+        if logits.shape[-1] <= FEW:
+            logits = logits.to("cpu", torch.float64)
+        yield indices, logits, labels.to(logits.device)
 
 
 def _keep(

@@ -19,7 +19,7 @@ from speu_cli.errors import ArtifactError
 from speu_cli.progress import Progress
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoded import Encoded
-from speu_cli.tasks.outcomes import outcomes
+from speu_cli.tasks.outcomes import losses
 from speu_cli.unlearning.objectives.base import Set
 
 KIND = "reference"
@@ -74,13 +74,13 @@ def log_likelihoods(
     Returns:
         float32 ``[n]``, as they are kept.
     """
-    of_model = outcomes(
+    found = losses(
         model, task, encoded, batch_tokens=batch_tokens, progress=progress, description="reference"
     )
     sizes = torch.empty(len(encoded), dtype=torch.float64)
     for indices in encoded.batches(batch_tokens):
         sizes[indices] = task.sizes(encoded.collate(indices)[1]).to(sizes)
-    return (-torch.from_numpy(of_model.losses) * sizes).float()
+    return (-torch.from_numpy(found) * sizes).float()
 
 
 def write_reference(path: Path, values: Mapping[Set, Tensor], rows: Tensor, origin: ReferenceOrigin) -> str:

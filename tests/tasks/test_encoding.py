@@ -12,7 +12,7 @@ from speu_cli.data.columns import Columns, DataChoice
 from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.tasks.encoding import encode
-from speu_cli.tasks.outcomes import outcomes
+from speu_cli.tasks.outcomes import losses, outcomes
 from speu_cli.tasks.registry import find_task
 from speu_cli.tasks.settings import EncodingSettings, merge_choice
 from tiny import FAMILIES, tiny_model, tiny_tokenizer
@@ -63,6 +63,8 @@ def test_outcomes_do_not_depend_on_the_batches(family: str, tmp_path: Path) -> N
         outcomes(case.model, case.task, case.encoded, batch_tokens=size) for size in (1, 10_000)
     )
     assert np.allclose(one_by_one.losses, together.losses, rtol=1e-10)
+    alone = losses(case.model, case.task, case.encoded, batch_tokens=10_000)
+    assert np.array_equal(alone, together.losses)
     assert np.allclose(one_by_one.confidences, together.confidences, rtol=1e-10)
     assert np.array_equal(one_by_one.answers["predictions"], together.answers["predictions"])
     assert np.array_equal(together.answers["labels"], case.encoded.labels.numpy())

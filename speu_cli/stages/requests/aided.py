@@ -34,7 +34,7 @@ def aided_step(base: Base, before: Forgotten | None, encoded: Encoded, rate: flo
         The step.
     """
     session, file, settings = base.session, base.file, base.method.with_rate(rate)
-    losses = session.outcomes(encoded, "forget losses").losses
+    losses = session.losses(encoded, "forget losses")
     enters = enter_step(losses, settings.forget_examples, settings.target_loss)
     new = _sums(base, encoded, enters)
     together = new if before is None else before + new

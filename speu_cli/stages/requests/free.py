@@ -75,7 +75,7 @@ def free_step(
     if not len(new):
         nothing = Mask.zeros(session.layout)
         return RequestStep(nothing, None, 0, None, in_all, len(remaining), 0, None, None, None)
-    losses = session.outcomes(new, "forget losses").losses
+    losses = session.losses(new, "forget losses")
     enters = np.flatnonzero(enter_step(losses, settings.forget_examples, settings.target_loss))
     flags = sample_flags(len(remaining), max_examples, in_all)
     used = remaining.select([one for one, chosen in zip(remaining.ids, flags, strict=True) if chosen])

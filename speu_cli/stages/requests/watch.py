@@ -38,7 +38,7 @@ def choose_watched(
             return Sample(nothing, np.zeros(0), nothing)
         flags = sample_flags(len(examples), most, seed=0)
         picked = examples.select([one for one, flag in zip(examples.ids, flags, strict=True) if flag])
-        losses = session.outcomes(session.encode(picked), description).losses
+        losses = session.losses(session.encode(picked), description)
         return Sample(picked.row_hashes(), losses, np.array([salt.name(one) for one in picked.ids]))
 
     return Watched(sample(holdout, "held-out losses"), sample(training, "losses of a training sample"))
@@ -104,7 +104,7 @@ def _level(
     start = {one: loss for one, loss in found.items() if salt.hash(one) not in gone}
     if not start:
         return None
-    after = session.outcomes(session.encode(examples.select(list(start))), "watched losses").losses
+    after = session.losses(session.encode(examples.select(list(start))), "watched losses")
     return Level(len(start), float(np.mean(list(start.values()))), float(after.mean()))
 
 

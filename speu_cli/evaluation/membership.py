@@ -59,13 +59,27 @@ def fit(members: Floats, nonmembers: Floats) -> Attack:
     Returns:
         The attack.
     """
-    m = len(members)
-    truth = np.concatenate([np.ones(m), np.zeros(m)])
+    m, threshold = len(members), best_threshold(members, nonmembers)
+    right = np.count_nonzero(members >= threshold) + np.count_nonzero(nonmembers < threshold)
+    return Attack(threshold, int(right), 2 * m)
+
+
+def best_threshold(members: Floats, nonmembers: Floats) -> float:
+    """Find the threshold of the highest true less false positive rate, of equally good ones the lowest.
+
+    Args:
+        members: Finite values [m], m at least 1.
+        nonmembers: Finite values [n], n at least 1.
+
+    Returns:
+        The lowest value that is called a member's.
+    """
+    m, n = len(members), len(nonmembers)
+    truth = np.concatenate([np.ones(m), np.zeros(n)])
     false_rate, true_rate, thresholds = roc_curve(truth, np.concatenate([members, nonmembers]))
     # Whole counts, so that equally good thresholds compare equal.
-    advantage = np.rint(true_rate * m) - np.rint(false_rate * m)
-    best = int(np.flatnonzero(advantage == advantage.max())[-1])  # thresholds descend
-    return Attack(float(thresholds[best]), m + int(advantage[best]), 2 * m)
+    advantage = np.rint(true_rate * m) * n - np.rint(false_rate * n) * m
+    return float(thresholds[np.flatnonzero(advantage == advantage.max())[-1]])  # thresholds descend
 
 
 def sample_and_fit(remaining: Floats, test: Floats, *, seed: int) -> Attack:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
-from sklearn.metrics import roc_auc_score, roc_curve
 
 from speu_cli.evaluation import intervals
+from speu_cli.evaluation.membership import auc, best_threshold
 from speu_cli.evaluation.metric import Metric, not_computed
 
 if TYPE_CHECKING:
@@ -92,24 +92,6 @@ def fit_classes(members: Signals, nonmembers: Signals) -> ClassAttack:
     return ClassAttack(thresholds, best_threshold(members.values, nonmembers.values))
 
 
-def best_threshold(members: Floats, nonmembers: Floats) -> float:
-    """Find the threshold of the highest true less false positive rate, of equally good ones the lowest.
-
-    Args:
-        members: Finite values [m], m at least 1.
-        nonmembers: Finite values [n], n at least 1.
-
-    Returns:
-        The lowest value that is called a member's.
-    """
-    m, n = len(members), len(nonmembers)
-    truth = np.concatenate([np.ones(m), np.zeros(n)])
-    false_rate, true_rate, thresholds = roc_curve(truth, np.concatenate([members, nonmembers]))
-    # Whole counts, so that equally good thresholds compare equal.
-    advantage = np.rint(true_rate * m) * n - np.rint(false_rate * n) * m
-    return float(thresholds[np.flatnonzero(advantage == advantage.max())[-1]])  # thresholds descend
-
-
 def auc_within_classes(forget: Signals, test: Signals) -> Metric:
     """Measure how far the forget set stands out from the test examples of the same class.
 
@@ -129,9 +111,7 @@ def auc_within_classes(forget: Signals, test: Signals) -> Metric:
     pairs: list[int] = []
     for one in np.intersect1d(forget.classes, test.classes):
         of_forget, of_test = forget.of(one), test.of(one)
-        truth = np.concatenate([np.ones(len(of_forget)), np.zeros(len(of_test))])
-        value = float(roc_auc_score(truth, np.concatenate([of_forget, of_test])))
-        areas.append(intervals.area(value, len(of_forget), len(of_test)))
+        areas.append(auc(of_forget, of_test))
         pairs.append(len(of_forget) * len(of_test))
     if not pairs:
         return not_computed(len(forget) + len(test))

@@ -20,6 +20,7 @@ from speu_cli.evaluation.metric import Metric
 from speu_cli.stages.attack_choice import AttackChoice
 from speu_cli.stages.attack_sets import divided, read_paraphrases
 from speu_cli.stages.session import Session
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.relearning import LEARNING_RATE, RelearningSettings, relearn
 
 
@@ -87,7 +88,7 @@ class Attacks:
 
     Attributes:
         choice: Which.
-        sets: ``forget``, ``remaining`` and ``test``.
+        forgotten: Number of forgotten examples.
         seed: Of the membership attack.
         shown: Forgotten examples to train on; the same for all models.
         held_back: The other ones.
@@ -95,25 +96,26 @@ class Attacks:
     """
 
     choice: AttackChoice
-    sets: Mapping[str, Examples]
+    forgotten: int
     seed: int
     shown: Examples | None
     held_back: Examples | None
     paraphrases: Examples | None
 
-    def on(self, session: Session, name: str) -> Attacked:
+    def on(self, session: Session, name: str, encoded: Mapping[str, Encoded]) -> Attacked:
         """Attack a model in memory; afterwards its weights are what they were.
 
         Args:
             session: The model.
             name: What the progress calls it.
+            encoded: The sets as it reads them.
 
         Returns:
             What was found.
         """
         metrics: dict[str, Metric] = {}
         for precision in dict.fromkeys(self.choice.quantize):
-            metrics |= under_attack(precision, self._quantized(session, name, precision))
+            metrics |= under_attack(precision, self._quantized(session, name, encoded, precision))
         if self.paraphrases is not None:
             found = session.outcomes(session.encode(self.paraphrases), f"{name}: paraphrases")
             metrics |= under_attack(PARAPHRASE, measure_forgotten(found, session.task.score_name))
@@ -147,15 +149,17 @@ class Attacks:
             relearned = Relearned(len(self.shown), len(self.held_back), rate, _level(attacked), curves)
         if self.paraphrases is not None:
             count = len(self.paraphrases)
-            paraphrased = Paraphrased(count, len(self.sets["forget"]) - count)
+            paraphrased = Paraphrased(count, self.forgotten - count)
         return AttackResult(relearned, paraphrased) if relearned or paraphrased else None
 
-    def _quantized(self, session: Session, name: str, precision: Precision) -> dict[str, Metric]:
+    def _quantized(
+        self, session: Session, name: str, encoded: Mapping[str, Encoded], precision: Precision
+    ) -> dict[str, Metric]:
         with borrowed(session.checkpoint.model):
             quantize(session.checkpoint.model, SCHEMES[precision])
             found = {
-                part: session.outcomes(session.encode(examples), f"{name}, {precision}: {part} set")
-                for part, examples in self.sets.items()
+                part: session.outcomes(rows, f"{name}, {precision}: {part} set")
+                for part, rows in encoded.items()
             }
         return measure_changed(**found, score_name=session.task.score_name, seed=self.seed)
 
@@ -198,7 +202,7 @@ def prepare(choice: AttackChoice, session: Session, sets: Mapping[str, Examples]
         shown, held_back = divided(sets["forget"], choice.relearn_examples, seed)
     if choice.paraphrases is not None:
         paraphrases = read_paraphrases(session, choice.paraphrases, sets["forget"])
-    return Attacks(choice, sets, seed, shown, held_back, paraphrases)
+    return Attacks(choice, len(sets["forget"]), seed, shown, held_back, paraphrases)
 
 
 def _level(attacked: Mapping[str, Attacked]) -> float:

@@ -15,23 +15,20 @@ from speu_cli.data.examples import Examples
 from speu_cli.data.ids import forget_and_remaining, read_ids
 from speu_cli.data.selection import sample_flags, select_training
 from speu_cli.errors import ArtifactError, InputError
-from speu_cli.evaluation.comparison import compare
+from speu_cli.evaluation.comparison import MODEL, ORIGINAL, compare
 from speu_cli.evaluation.gates import GateResult, check, parse
-from speu_cli.evaluation.language_membership import privacy_leak
 from speu_cli.evaluation.metric import Metric
-from speu_cli.evaluation.metrics import measure
-from speu_cli.evaluation.noise import mean_of_references
 from speu_cli.stages.attack_choice import AttackChoice
 from speu_cli.stages.attacks import AttackResult, prepare
 from speu_cli.stages.comparable import common_settings, require_comparable
 from speu_cli.stages.evaluation_cost import Forgetting, bytes_read, forgetting
+from speu_cli.stages.examination import Examination
 from speu_cli.stages.measuring import Measuring
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
-from speu_cli.stages.tofu import Tofu
+from speu_cli.stages.tofu import open_tofu
 from speu_cli.tasks.outcomes import Outcomes
 
-SETS = ("forget", "remaining", "test")
 REFERENCE = "reference"
 
 
@@ -156,36 +153,23 @@ def evaluate(
     first = open_session(model, choice, runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
     score_name, forgot = first.task.score_name, forgetting(model, first.checkpoint.model)
-    measuring = Measuring(sets, generate, keep=bool(names))
-    tofu = Tofu(perturbed or {}, sets["forget"].columns, generate)
-    tried = prepare(attacks or AttackChoice(), first, sets, seed)
-    tofu.ask(first, "model")
-    measuring.run(first, "model")
-    attacked = {"model": tried.on(first, "model")}
+    examination = Examination(
+        Measuring(sets, generate, keep=bool(names)),
+        open_tofu(perturbed or {}, first, sets["forget"].columns, generate),
+        prepare(attacks or AttackChoice(), first, sets, seed),
+    )
+    examination.ask(first, MODEL)
     del first
     weights: dict[str, Path] = {}
     for name, folder in list(given.items())[1:]:
         session = open_session(folder, choice, runtime, recorded=recorded, source=str(folder))
         if name in names:
             _require_another(weights, session)
-        tofu.ask(session, name)
-        measuring.run(session, name)
-        attacked[name] = tried.on(session, name)
+        examination.ask(session, name)
         del session
-    under_attack = tried.metrics(attacked, score_name)
-    measured = {
-        name: {
-            **measure(*(found[part] for part in SETS), score_name=score_name, seed=seed),
-            **tofu.metrics(name),
-            **under_attack[name],
-        }
-        for name, found in measuring.outcomes.items()
-    }
-    if names:
-        retrained = mean_of_references([measured[name] for name in names])
-        for metrics in measured.values():
-            metrics.update(privacy_leak(metrics, retrained))
-    compared = compare(measured, names, measuring.outcomes, measuring.divergences)
+    measured = examination.metrics(names, score_name=score_name, seed=seed)
+    outcomes = examination.measuring.outcomes
+    compared = compare(measured, names, outcomes, examination.measuring.divergences)
     return EvaluateResult(
         model=compared.model,
         original=compared.original,
@@ -197,20 +181,20 @@ def evaluate(
         test_examples=len(sets["test"]),
         seconds=time.perf_counter() - started,
         peak_memory_bytes=peak_memory(runtime.device),
-        evidence=Evidence(sets, measuring.outcomes),
+        evidence=Evidence(sets, outcomes),
         references=[measured[name] for name in names],
         noise=compared.noise,
         inside_noise=compared.inside_noise,
         bytes_read=bytes_read(given.values(), (data, forget, test, exclude)),
         forgetting=forgot,
-        attacks=tried.result(attacked),
+        attacks=examination.attacks.result(examination.attacked),
     )
 
 
 def _given(model: Path, original: Path | None, reference: Path | Sequence[Path] | None) -> dict[str, Path]:
     """The models by name: ``model``, ``original``, ``reference``, ``reference-2``, …; the first is first."""
     references = [reference] if isinstance(reference, Path) else list(reference or ())
-    given = {"model": model, **({} if original is None else {"original": original})}
+    given = {MODEL: model, **({} if original is None else {ORIGINAL: original})}
     return given | {
         REFERENCE if number == 1 else f"{REFERENCE}-{number}": folder
         for number, folder in enumerate(references, start=1)

@@ -35,10 +35,19 @@ class Measuring:
     _keys: dict[str, Key] = field(default_factory=dict)
     _kept: dict[tuple[str, str], Kept] = field(default_factory=dict)
 
-    def run(self, session: Session, name: str) -> None:
-        """Measure a model on every set."""
+    def run(self, session: Session, name: str) -> Mapping[str, Encoded]:
+        """Measure a model on every set.
+
+        Args:
+            session: The model.
+            name: What it is called.
+
+        Returns:
+            The sets as it reads them.
+        """
         encoded = self._encode(session, name)
         self.outcomes[name] = {part: self._outcomes(session, name, part, encoded[part]) for part in self.sets}
+        return encoded
 
     def divergences(self, expected: str, found: str, part: str) -> npt.NDArray[np.float64] | None:
         """KL(expected ‖ found) of each example of a set, in nats.

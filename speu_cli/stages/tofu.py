@@ -21,15 +21,13 @@ class Tofu:
     """Sets of questions, and what the models that were asked made of them.
 
     Attributes:
-        sources: Where the questions are, by a name of ``SETS``; may be none.
-        like: Columns of the training set.
-        most_tokens: Of an answer. Default: 200.
+        questions: By a name of ``SETS``; may be none.
+        most_tokens: Of an answer.
         found: Of each model that was asked, on each set.
     """
 
-    sources: Mapping[str, str]
-    like: Columns
-    most_tokens: int | None = None
+    questions: Mapping[str, PerturbedExamples]
+    most_tokens: int
     found: dict[str, dict[str, Perturbed]] = field(default_factory=dict)
 
     def ask(self, session: Session, model: str) -> None:
@@ -38,28 +36,44 @@ class Tofu:
         Args:
             session: The model.
             model: What messages and :meth:`metrics` call it.
-
-        Raises:
-            InputError: It is no language model, or there is no set of that name.
         """
-        if self.sources and session.task.name != CAUSAL_LM:
-            raise InputError(f"--perturbed is for {CAUSAL_LM}, but the task is {session.task.name}")
-        odd = [name for name in self.sources if name not in SETS]
-        if odd:
-            raise InputError(f"--perturbed {odd[0]}: no such set, expected one of {', '.join(SETS)}")
-        # All are read before the first is asked: a row that lacks something is told at once.
-        questions = {
-            name: load_perturbed(source, session.choice, self.like, in_other_words=name not in OFFERED)
-            for name, source in self.sources.items()
-        }
         self.found[model] = {
-            name: _asked(session, asked, self.most_tokens or MOST_TOKENS, f"{model}: perturbed {name}")
-            for name, asked in questions.items()
+            name: _asked(session, asked, self.most_tokens, f"{model}: perturbed {name}")
+            for name, asked in self.questions.items()
         }
 
     def metrics(self, model: str, reference: str = "reference") -> dict[str, Metric]:
         """Measure a model that was asked, beside a reference if that was asked too; nothing without sets."""
         return measure_tofu(self.found[model], self.found.get(reference))
+
+
+def open_tofu(
+    sources: Mapping[str, str], session: Session, like: Columns, most_tokens: int | None = None
+) -> Tofu:
+    """Read all questions, before the first is asked: a row that lacks something is told at once.
+
+    Args:
+        sources: Where they are, by a name of ``SETS``; may be none.
+        session: Says how rows are read.
+        like: Columns of the training set.
+        most_tokens: Of an answer. Default: 200.
+
+    Returns:
+        The questions.
+
+    Raises:
+        InputError: The model is no language model, or there is no set of that name.
+    """
+    if sources and session.task.name != CAUSAL_LM:
+        raise InputError(f"--perturbed is for {CAUSAL_LM}, but the task is {session.task.name}")
+    odd = [name for name in sources if name not in SETS]
+    if odd:
+        raise InputError(f"--perturbed {odd[0]}: no such set, expected one of {', '.join(SETS)}")
+    questions = {
+        name: load_perturbed(source, session.choice, like, in_other_words=name not in OFFERED)
+        for name, source in sources.items()
+    }
+    return Tofu(questions, most_tokens or MOST_TOKENS)
 
 
 def _asked(session: Session, asked: PerturbedExamples, most_tokens: int, description: str) -> Perturbed:
@@ -73,7 +87,7 @@ def _asked(session: Session, asked: PerturbedExamples, most_tokens: int, descrip
             wrong[i].append(float(loss))
     everyone = range(len(asked.examples))
     return Perturbed(
-        losses=session.outcomes(own, f"{description} set").losses,
+        losses=session.losses(own, f"{description} set"),
         right=_losses(
             session, _answered(asked.examples, everyone, asked.right), f"{description} set, in other words"
         ),
@@ -83,7 +97,7 @@ def _asked(session: Session, asked: PerturbedExamples, most_tokens: int, descrip
 
 
 def _losses(session: Session, examples: Examples, description: str) -> Floats:
-    return session.outcomes(session.encode(examples), description).losses
+    return session.losses(session.encode(examples), description)
 
 
 def _answered(examples: Examples, positions: Sequence[int], answers: Sequence[str]) -> Examples:

@@ -151,8 +151,9 @@ def test_the_model_in_memory_is_what_it_was(choice: AttackChoice, home: Home) ->
     model = session.checkpoint.model
     before = {name: value.clone() for name, value in model.state_dict().items()}
     examples = session.read(home.path("train.jsonl"))[:6]
-    tried = prepare(choice, session, dict.fromkeys(("forget", "remaining", "test"), examples), 0)
-    attacked = tried.on(session, "model")
+    sets = dict.fromkeys(("forget", "remaining", "test"), examples)
+    tried = prepare(choice, session, sets, 0)
+    attacked = tried.on(session, "model", {part: session.encode(rows) for part, rows in sets.items()})
     assert attacked.metrics or attacked.curve
     assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
     assert not any(parameter.requires_grad for parameter in model.parameters())

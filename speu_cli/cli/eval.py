@@ -119,9 +119,10 @@ def evaluate(
         from speu_cli.stages.evaluate import evaluate as stage
 
         if report.touched:
-            from speu_cli.stages.report import check_report, write_report
+            from speu_cli.stages.report import check_mask, check_report
 
             check_report(report.files(), (model, data, forget, test, original, exclude, *(reference or ())))
+            check_mask(report.files(), model)
         result = stage(
             model,
             data,
@@ -139,9 +140,11 @@ def evaluate(
             choice=choice.choice(),
             runtime=run.runtime(progress),
         )
-        if report.touched:
-            write_report(report.files(), result, model, original)
-    _show(out, result)
+    _show(out, result)  # before the report: a full disk must not cost what was measured
+    if report.touched:
+        from speu_cli.stages.report import write_report
+
+        write_report(report.files(), result, model, original)
     _fail_unless(result.passed)
 
 

@@ -80,6 +80,19 @@ def check_report(files: ReportFiles, inputs: Iterable[str | Path | None]) -> Non
             )
 
 
+def check_mask(files: ReportFiles, model: Path) -> None:
+    """Refuse the mask of another model, before anything is measured.
+
+    Args:
+        files: What is to be written.
+        model: Folder of the model.
+    """
+    record = read_record(model)
+    path, _ = _find_mask(model, files.mask, record)
+    if path is not None:
+        _read_mask(path, record)
+
+
 def write_report(files: ReportFiles, result: EvaluateResult, model: Path, original: Path | None) -> None:
     """Write an evaluation as a report.
 
@@ -90,7 +103,7 @@ def write_report(files: ReportFiles, result: EvaluateResult, model: Path, origin
         original: Folder of the model before, if it was given.
     """
     contents = report_contents(result, model, original, mask=files.mask, show_text=files.show_text)
-    drawings = figures(contents)
+    drawings = figures(contents) if files.html is not None or files.figures is not None else []
     if files.html is not None:
         _write(files.html, page(contents, drawings), force=files.force)
     if files.markdown is not None:
@@ -134,6 +147,8 @@ def report_contents(
     return Contents(
         metrics=_columns(result),
         gaps=result.gaps,
+        noise=result.noise,
+        retrained=len(result.references),
         gates=result.gates,
         sets=result.evidence.sets,
         outcomes=result.evidence.outcomes,

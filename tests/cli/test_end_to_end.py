@@ -1,5 +1,6 @@
 """The commands as a user runs them: real processes, real stages, a tiny model."""
 
+import errno
 import json
 import os
 import pty
@@ -154,6 +155,18 @@ def test_eval_as_text(here, forgotten, capfd):
     out, err = capfd.readouterr()
     assert out.splitlines()[-1].startswith("met      testing_accuracy>=0")
     assert err == ""
+
+
+def test_a_report_on_a_full_disk_costs_no_measurement(here, forgotten, tmp_path, capfd, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("speu_cli.stages.report.page", full)
+    sets = ["--data", "train.jsonl", "--forget", "ids.txt", "--test", "test.jsonl"]
+    assert main(["eval", "unlearned", *sets, "--html", str(tmp_path / "page.html"), "--json", "-q"]) == 7
+    out, err = capfd.readouterr()
+    assert json.loads(out)["forget_examples"]
+    assert err.splitlines() == ["speu: error: no space left on device", "hint: free some space"]
 
 
 def test_eval_with_reports(here, forgotten, tmp_path, capfd):

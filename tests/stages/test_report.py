@@ -7,11 +7,11 @@ import shutil
 import jsonschema
 import pytest
 
-from speu_cli import evaluate, fisher, unlearn
+from speu_cli import evaluate, fisher, mask, unlearn
 from speu_cli.cli.output import as_json
 from speu_cli.errors import ArtifactError, InputError, OutputExistsError
 from speu_cli.evaluation.report.schema import eval_schema
-from speu_cli.stages.report import ReportFiles, check_report, report_contents, write_report
+from speu_cli.stages.report import ReportFiles, check_mask, check_report, report_contents, write_report
 from tiny import tiny_checkpoint, tiny_rows, write_ids, write_rows
 
 ROWS, FORGET = 24, 4
@@ -90,6 +90,14 @@ def test_another_mask_is_refused(home, result, tmp_path):
     other = tmp_path / "third" / "speu-mask.safetensors"
     with pytest.raises(ArtifactError, match="is not the mask"):
         report_contents(result, home / "new", None, mask=other, show_text=False)
+
+
+def test_another_mask_is_refused_before_anything_is_measured(home, tmp_path):
+    other = tmp_path / "mask"
+    mask(home / "new", _fisher_of_new(home, tmp_path), other)
+    with pytest.raises(ArtifactError, match="is not the mask"):
+        check_mask(ReportFiles(html=tmp_path / "page.html", mask=other), home / "new")
+    check_mask(ReportFiles(html=tmp_path / "page.html"), home / "new")
 
 
 def _fisher_of_new(home, folder):

@@ -42,6 +42,9 @@ class Contents:
     Attributes:
         metrics: Of each model by its name, in the order of columns: ``original``, ``model``, references.
         gaps: Distances of the model from the references, in points; None without a reference.
+        noise: Distance between two retrained models, in points; None of fewer than two.
+        retrained: How many retrained models there are; ``reference`` has the means of their metrics, and the
+            outcomes of the first.
         gates: What became of the requirements.
         sets: ``forget``, ``remaining`` and ``test`` with their examples.
         outcomes: Of each model on each set.
@@ -58,6 +61,8 @@ class Contents:
     record: Mapping[str, Any] | None
     known: Known
     show_text: bool = False
+    noise: Mapping[str, float] | None = None
+    retrained: int = 1
 
     @property
     def references(self) -> list[str]:

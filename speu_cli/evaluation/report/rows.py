@@ -38,7 +38,8 @@ def metric_tables(contents: Contents) -> dict[str, Table]:
         contents: Of the report.
 
     Returns:
-        A table by group, models side by side, each metric with its interval and its gap if it has one.
+        A table by group, models side by side, each metric with its interval and its gap if it has one, and
+        of several retrained models the distance between two.
     """
     names = dict.fromkeys(name for metrics in contents.metrics.values() for name in metrics)
     groups: dict[str, Table] = {}
@@ -51,6 +52,11 @@ def metric_tables(contents: Contents) -> dict[str, Table]:
         if group in with_gaps:
             header.append("gap in points")
             row.append(points(gaps[f"gap.{name}"]) if f"gap.{name}" in gaps else "no gap")
+            if contents.noise is not None:
+                header.append("noise in points")
+                row.append(
+                    points(contents.noise[f"noise.{name}"]) if f"noise.{name}" in contents.noise else ""
+                )
         groups.setdefault(group, Table(header, [])).rows.append(row)
     return dict(sorted(groups.items(), key=lambda item: item[0] != SCORES))
 

@@ -116,10 +116,22 @@ def _of_references(contents: Contents) -> Iterator[str]:
     if math.isfinite(gap):
         yield (
             f"On average it is {gap:.2f} percentage points away from a model that was trained without the "
-            "examples; 0 would be the same."
+            f"examples; 0 would be the same.{_of_noise(contents, gap)}"
         )
     else:
         yield "The average distance from the retrained model could not be computed."
+
+
+def _of_noise(contents: Contents, gap: float) -> str:
+    """How far retraining is from retraining, if that is known."""
+    floor = (contents.noise or {}).get("noise.average", math.nan)
+    if not math.isfinite(floor):
+        return ""
+    told = "no further than that" if gap <= floor else "further than that"
+    return (
+        f" {contents.retrained} such models are {floor:.2f} points away from each other on average: this one "
+        f"is {told} from their mean."
+    )
 
 
 def _of_membership(contents: Contents) -> Iterator[str]:
@@ -145,6 +157,11 @@ def _limits(contents: Contents) -> Iterator[str]:
             "There is no model retrained without the examples to compare with, so whether this model behaves "
             "as if it had never seen them is not known."
         )
+    if contents.retrained > 1:
+        yield (
+            f"The tables show the mean of the {contents.retrained} retrained models, the figures and the "
+            "forgotten rows the first of them."
+        )
     if contents.metric(ORIGINAL, "loss.forget") is None:
         yield "The model before is not compared, so what has changed is not known."
     if len(contents.sets[FORGET]) < FEW:
@@ -156,8 +173,8 @@ def _limits(contents: Contents) -> Iterator[str]:
     if missing:
         yield f"Not computed: {visible(', '.join(missing), 10 * LONGEST)}."
     yield (
-        "One simple attack was tried. That it fails does not show that every attack would fail; this is a "
-        "measurement, not a proof or a certificate."
+        "Only simple attacks were tried. That one fails does not show that every attack would fail; this is "
+        "a measurement, not a proof or a certificate."
     )
     yield "Other copies, backups, logs and files that were made from the examples are not covered."
 

@@ -5,6 +5,7 @@ import pytest
 
 from reports import contents
 from speu_cli.evaluation.metric import Metric
+from speu_cli.evaluation.report.rows import metric_tables
 from speu_cli.evaluation.report.summary import summarize
 
 
@@ -79,3 +80,24 @@ def test_what_was_done_is_what_is_recorded(record, sentence):
 def test_every_report_says_that_it_is_no_proof():
     assert "not a proof" in said(contents())
     assert "With 12 forgotten examples the figures are uncertain" in said(contents())
+
+
+@pytest.mark.parametrize(
+    ("floor", "sentence"), [(2.0, "is no further than that"), (0.5, "is further than that")]
+)
+def test_several_retrained_models_give_the_gap_a_measure(floor, sentence):
+    noise = {"noise.average": floor, "noise.testing_accuracy": floor}
+    made = replace(
+        contents(), gaps={"gap.average": 1.0, "gap.testing_accuracy": 1.0}, noise=noise, retrained=3
+    )
+    assert f"3 such models are {floor:.2f} points away from each other" in said(made)
+    assert sentence in said(made)
+    assert "the mean of the 3 retrained models" in said(made)
+    table = metric_tables(made)["scores"]
+    assert table.header[-1] == "noise in points"
+    assert f"{floor:.2f}" in {row[-1] for row in table.rows}
+
+
+def test_one_retrained_model_gives_no_measure_of_noise():
+    assert "away from each other" not in said(contents())
+    assert metric_tables(contents())["scores"].header[-1] == "gap in points"

@@ -1,10 +1,11 @@
 """Write docs/cli.md from the help pages that the commands really print; ``--check`` only compares."""
 
-import argparse
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+from generated import write_or_check
 
 TARGET = Path(__file__).parent / "cli.md"
 COMMANDS = [
@@ -42,22 +43,5 @@ def reference() -> str:
     return "\n".join(pages)
 
 
-def main() -> int:
-    """Write the page, or with ``--check`` tell whether it is up to date.
-
-    Returns:
-        0, or 1 if the page checked is not what the commands print.
-    """
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit 1 if the page is not up to date")
-    page = reference()
-    if not parser.parse_args().check:
-        TARGET.write_text(page, encoding="utf-8")
-    elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != page:
-        print(f"{TARGET} is not what the commands print; run make docs", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(TARGET, reference(), made_of="what the commands print", description=__doc__))

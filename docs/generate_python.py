@@ -1,6 +1,5 @@
 """Write docs/python.md from the docstrings of what ``speu_cli`` exports; ``--check`` only compares."""
 
-import argparse
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import griffe
+from generated import write_or_check
 
 TARGET = Path(__file__).parent / "python.md"
 ERRORS = "speu_cli.errors."
@@ -133,22 +133,5 @@ def reference() -> str:
     return "\n\n".join(page.strip() for page in pages) + "\n"
 
 
-def main() -> int:
-    """Write the page, or with ``--check`` tell whether it is up to date.
-
-    Returns:
-        0, or 1 if the page checked is not what the docstrings say.
-    """
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--check", action="store_true", help="exit 1 if the page is not up to date")
-    page = reference()
-    if not parser.parse_args().check:
-        TARGET.write_text(page, encoding="utf-8")
-    elif not TARGET.exists() or TARGET.read_text(encoding="utf-8") != page:
-        print(f"{TARGET} is not what the docstrings say; run make docs", file=sys.stderr)
-        return 1
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(write_or_check(TARGET, reference(), made_of="what the docstrings say", description=__doc__))

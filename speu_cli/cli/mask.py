@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 EXAMPLES = """
   speu mask model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o mask.safetensors
-  speu mask model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --objective mlf \
+  speu mask model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --objective mlf \\
       --within wanda:0.9 -o mask.safetensors
   speu mask model/ --fisher fisher.safetensors --kinds heads --picture mask.png -o warm.safetensors
 """

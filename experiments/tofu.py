@@ -26,14 +26,21 @@ OBJECTIVES = ("mlf", "mlr", "norm")
 MASKED = ("ga", "gd", "dpo", "npo")
 TRAINING = ("--epochs", "20", "--batch-size", "8", "--learning-rate", "1e-3", "--weight-decay", "0.01")
 RATE, MASKED_RATE = "1e-4", "1e-3"
-WORDS = 64
+TOKENS, REMAINING = 80, 100
+QUESTIONS = {
+    "retain": "retain_perturbed",
+    "authors": "real_authors_perturbed",
+    "facts": "world_facts_perturbed",
+}
+MOST_QUESTIONS = 200  # of a set about authors that remain
+MEASURES = {"ROUGE": "rouge_l", "prob.": "probability", "TR": "truth_ratio"}
 METRICS = {
-    "forget ROUGE-L": "rouge_l.forget",
-    "forget probability": "unlearning_probability",
-    "remaining ROUGE-L": "rouge_l.remaining",
-    "remaining probability": "remaining_probability",
-    "others' probability": "testing_probability",
+    **{f"forget {short}": f"tofu.forget.{name}" for short, name in MEASURES.items()},
+    "FQ": "tofu.forget_quality",
+    **{f"{of} {short}": f"tofu.{of}.{name}" for of in QUESTIONS for short, name in MEASURES.items()},
+    "MU": "tofu.model_utility",
     "AUC": "membership.auc",
+    "forget loss": "loss.forget",
 }
 
 
@@ -46,14 +53,24 @@ class Tofu(Commands):
     def prepare(self) -> None:
         """Unpack the data, and write the id list of each split."""
         self.work.mkdir(parents=True, exist_ok=True)
-        for name in ("full", "world_facts_perturbed", *SPLITS):
-            with gzip.open(self.source / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
-                rows = [json.loads(line) for line in file]
-            kept = [{key: row[key] for key in ("id", "question", "answer")} for row in rows]
-            (self.work / f"{name}.jsonl").write_text("".join(json.dumps(row) + "\n" for row in kept))
-            (self.work / f"{name}.txt").write_text("\n".join(row["id"] for row in kept) + "\n")
+        for name in ("full", *SPLITS):
+            rows = [{key: row[key] for key in ("id", "question", "answer")} for row in self._rows(name)]
+            self._write(name, rows)
+            (self.work / f"{name}.txt").write_text("\n".join(row["id"] for row in rows) + "\n")
+        for name in (*QUESTIONS.values(), *(f"{split}_perturbed" for split in SPLITS)):
+            rows = self._rows(name)
+            self._write(name, rows[:MOST_QUESTIONS] if name == QUESTIONS["retain"] else rows)
         if not (self.work / "base").is_dir():
             tofu_model.main(self.work / "full.jsonl", self.work / "base")
+
+    def _rows(self, name: str) -> list[Json]:
+        with gzip.open(self.source / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
+            return [json.loads(line) for line in file]
+
+    def _write(self, name: str, rows: list[Json]) -> None:
+        path = self.work / f"{name}.jsonl"
+        if not path.exists():  # another process of the study may be reading it
+            path.write_text("".join(json.dumps(row) + "\n" for row in rows))
 
     def file(self, name: str) -> str:
         """A file of the study."""
@@ -96,10 +113,12 @@ class Tofu(Commands):
         return self.speu("unlearn", self.file("original"), *asked, "-o", self.file(target), keep=target)
 
     def evaluate(self, split: str, name: str) -> Json:
-        """Measure a model beside the retrained one; D_r by a sample of 400, answers of at most 64 tokens."""
-        test = ("--test", self.file("world_facts_perturbed.jsonl"), "--max-remaining", "400")
-        against = ("--reference", self.file(f"rt-{split}"), "--generate", str(WORDS))
-        asked = (*self.data, "--forget", self.file(f"{split}.txt"), *test, *against)
+        """Measure a model beside the retrained one; D_r by a sample, answers of at most 80 tokens."""
+        test = ("--test", self.file("world_facts_perturbed.jsonl"), "--max-remaining", str(REMAINING))
+        against = ("--reference", self.file(f"rt-{split}"), "--generate", str(TOKENS))
+        sources = {"forget": f"{split}_perturbed", **QUESTIONS}
+        questions = [f"--perturbed={of}={self.file(f'{name}.jsonl')}" for of, name in sources.items()]
+        asked = (*self.data, "--forget", self.file(f"{split}.txt"), *test, *against, *questions)
         answer = self.speu("eval", self.file(name), *asked, keep=f"eval-{name}-{split}")
         result: Json = answer["result"]
         return result
@@ -149,7 +168,7 @@ def markdown(rows: list[Json]) -> str:
     """The paper's table, one line a model."""
     lines = [f"| method | {' | '.join(METRICS)} | time, s |", "|---" * (len(METRICS) + 2) + "|"]
     for row in rows:
-        cells = [row["method"], *(f"{row[name]:.3f}" for name in METRICS)]
+        cells = [row["method"], *("–" if row[name] is None else f"{row[name]:.3g}" for name in METRICS)]
         lines.append(f"| {' | '.join(cells)} | {row.get('seconds', float('nan')):.0f} |")
     return "\n".join(lines)
 

@@ -26,7 +26,8 @@ OBJECTIVES = ("mlf", "mlr", "norm")
 MASKED = ("ga", "gd", "dpo", "npo")
 TRAINING = ("--epochs", "20", "--batch-size", "8", "--learning-rate", "1e-3", "--weight-decay", "0.01")
 RATE, MASKED_RATE = "1e-4", "1e-3"
-TOKENS, REMAINING = 80, 100
+TOKENS, REMAINING = 80, 50
+BATCHES = ("--batch-tokens", "8192")  # of so small a model
 QUESTIONS = {
     "retain": "retain_perturbed",
     "authors": "real_authors_perturbed",
@@ -118,7 +119,7 @@ class Tofu(Commands):
         against = ("--reference", self.file(f"rt-{split}"), "--generate", str(TOKENS))
         sources = {"forget": f"{split}_perturbed", **QUESTIONS}
         questions = [f"--perturbed={of}={self.file(f'{name}.jsonl')}" for of, name in sources.items()]
-        asked = (*self.data, "--forget", self.file(f"{split}.txt"), *test, *against, *questions)
+        asked = (*self.data, "--forget", self.file(f"{split}.txt"), *test, *against, *questions, *BATCHES)
         answer = self.speu("eval", self.file(name), *asked, keep=f"eval-{name}-{split}")
         result: Json = answer["result"]
         return result

@@ -1,15 +1,15 @@
 """What a language model answers by itself, and how much of the right answer is in it."""
 
 from collections.abc import Iterable, Sequence
-from itertools import groupby
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-from speu_cli.data.batches import Batch
+from speu_cli.data.batches import batches_by_length
 from speu_cli.errors import InputError
 from speu_cli.progress import Progress
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded, Row
@@ -59,15 +59,17 @@ def generate(
         eos_token_id=end,
         pad_token_id=tokenizer.pad_token_id if tokenizer.pad_token_id is not None else end,
     )
-    batches = _of_one_length(prompts, most_tokens, batch_tokens)
+    batches = batches_by_length([len(prompt) + most_tokens for prompt in prompts], max_tokens=batch_tokens)
     steps: Iterable[list[int]] = progress.track(
         batches, total=sum(batch.tokens for batch in batches), description="answering"
     )
     answers = [""] * len(prompts)
     writer: Any = model  # what generates is mixed into classes, and typed for them alone
     for indices in steps:
-        tokens = torch.tensor([prompts[i] for i in indices], device=model.device)
-        found = writer.generate(tokens, attention_mask=torch.ones_like(tokens), generation_config=config)
+        tokens, present = _padded([prompts[i] for i in indices], config.pad_token_id or 0)
+        found = writer.generate(
+            tokens.to(model.device), attention_mask=present.to(model.device), generation_config=config
+        )
         texts = tokenizer.batch_decode(found[:, tokens.shape[1] :], skip_special_tokens=True)
         for i, text in zip(indices, texts, strict=True):
             answers[i] = text
@@ -102,12 +104,9 @@ def _prompt(row: Row) -> list[int]:
     return row["input_ids"][:learnt]
 
 
-def _of_one_length(prompts: Sequence[list[int]], most_tokens: int, batch_tokens: int) -> list[Batch]:
-    """Batches without padding: prompts of one length each."""
-    order = sorted(range(len(prompts)), key=lambda i: -len(prompts[i]))
-    batches = []
-    for length, same in groupby(order, key=lambda i: len(prompts[i])):
-        found, size = list(same), max(1, batch_tokens // (length + most_tokens))
-        parts = (found[start : start + size] for start in range(0, len(found), size))
-        batches += [Batch(part, length * len(part)) for part in parts]
-    return batches
+def _padded(prompts: Sequence[list[int]], filler: int) -> tuple[Tensor, Tensor]:
+    """Prompts with filler on their left, int64 ``[n, longest]``, and what of it is no filler."""
+    longest = max(map(len, prompts))
+    tokens = [[filler] * (longest - len(prompt)) + prompt for prompt in prompts]
+    present = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
+    return torch.tensor(tokens), torch.tensor(present)

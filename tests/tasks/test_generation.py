@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 import torch
-from tiny_tasks import modelling, prompts, write_prompts
+from tiny_tasks import TEXT_SIZES, modelling, prompts, write_prompts
+from transformers import AutoModelForCausalLM
 
 from speu_cli.data.columns import DataChoice
 from speu_cli.data.sources.load import load_examples
@@ -15,9 +16,11 @@ from speu_cli.tasks.encoded import IGNORED, LABELS
 from speu_cli.tasks.encoding import encode
 from speu_cli.tasks.generation import generate, recalls, right_answers
 from tiny import tiny_tokenizer, write_rows
+from tiny_families import MORE
 
 ASKED = DataChoice(task="causal-lm")
 MOST = 5
+ENCODERS = {"electra", "albert", "deberta-v2", "deberta-v2-shared", "modernbert", "vit"}
 
 
 def test_answers_are_those_of_a_loop_over_tokens(tmp_path: Path) -> None:
@@ -39,6 +42,20 @@ def test_answers_are_those_of_a_loop_over_tokens(tmp_path: Path) -> None:
         found = generate(model, tokenizer, encoded, MOST, batch_tokens=size, progress=Silent())
         assert found == expected
     assert any(expected)
+
+
+@pytest.mark.parametrize("family", sorted(MORE.keys() - ENCODERS))
+def test_answers_do_not_depend_on_the_prompts_beside_it(tmp_path: Path, family: str) -> None:
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(MORE[family](**TEXT_SIZES)).eval()
+    tokenizer = tiny_tokenizer("llama")
+    examples = load_examples(write_prompts(tmp_path / "p.jsonl", 9), ASKED)
+    encoded = encode(examples, tokenizer, CausalLanguageModelling(), model, 32)
+    alone, together = (
+        generate(model, tokenizer, encoded, MOST, batch_tokens=size, progress=Silent()) for size in (1, 1000)
+    )
+    assert together == alone
+    assert len(set(alone)) > 1
 
 
 def test_recall_counts_words_of_the_right_answer_in_their_order(tmp_path: Path) -> None:

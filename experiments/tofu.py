@@ -26,14 +26,14 @@ OBJECTIVES = ("mlf", "mlr", "norm")
 MASKED = ("ga", "gd", "dpo", "npo")
 TRAINING = ("--epochs", "20", "--batch-size", "8", "--learning-rate", "1e-3", "--weight-decay", "0.01")
 RATE, MASKED_RATE = "1e-4", "1e-3"
-TOKENS, REMAINING = 80, 50
+TOKENS, REMAINING = 64, 20
 BATCHES = ("--batch-tokens", "8192")  # of so small a model
 QUESTIONS = {
     "retain": "retain_perturbed",
     "authors": "real_authors_perturbed",
     "facts": "world_facts_perturbed",
 }
-MOST_QUESTIONS = 200  # of a set about authors that remain
+MOST_QUESTIONS = 100  # of a set about authors that remain
 MEASURES = {"ROUGE": "rouge_l", "prob.": "probability", "TR": "truth_ratio"}
 METRICS = {
     **{f"forget {short}": f"tofu.forget.{name}" for short, name in MEASURES.items()},
@@ -114,7 +114,7 @@ class Tofu(Commands):
         return self.speu("unlearn", self.file("original"), *asked, "-o", self.file(target), keep=target)
 
     def evaluate(self, split: str, name: str) -> Json:
-        """Measure a model beside the retrained one; D_r by a sample, answers of at most 80 tokens."""
+        """Measure a model beside the retrained one; D_r by a sample, answers of at most 64 tokens."""
         test = ("--test", self.file("world_facts_perturbed.jsonl"), "--max-remaining", str(REMAINING))
         against = ("--reference", self.file(f"rt-{split}"), "--generate", str(TOKENS))
         sources = {"forget": f"{split}_perturbed", **QUESTIONS}

@@ -298,8 +298,8 @@ def _attacks() -> Iterator[Definition]:
     of_forgotten = (*OF_FORGOTTEN, FORGET_LOSS)
     attacks = (
         ("{int8,int4}", "with rounded weights", (*SCORES, FORGET_LOSS, AUC)),
-        ("paraphrase", "in other words", of_forgotten),
-        ("relearn", "that were held back, after the last step of relearning the others", of_forgotten),
+        ("paraphrase", "asked in other words", of_forgotten),
+        ("relearn", "of those held back, after the last step of relearning the others", of_forgotten),
     )
     for attack, how, found in attacks:
         for one in found:

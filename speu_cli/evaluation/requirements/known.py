@@ -34,7 +34,7 @@ def understood(gate: Gate) -> Gate:
     low, high = definition.unit.low, definition.unit.high
     if not low <= bound <= high:
         raise gate.refused(
-            f"{gate.metric} ({definition.unit.name}) lies in {low:g} … {high:g}, the bound {bound:g} does not",
+            f"{gate.metric} lies in {low:g} … {high:g}, the bound {bound:g} does not",
             hint=_how_to_write(definition.unit),
         )
     return replace(gate, bound=bound, unit="")

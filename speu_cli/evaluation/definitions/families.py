@@ -96,7 +96,7 @@ def _further() -> Iterator[Definition]:
             yield Definition(f"{name}.{sets}", meaning, better, unit, interval, tasks)
     yield Definition(
         f"threshold_{{f1,exact}}.{SETS}",
-        "that threshold: a question whose margin lies above it is said to have no answer",
+        "the threshold of best_…: a question above it is said to have no answer",
         NO_BETTER,
         LOGITS,
         tasks=QUESTIONS,
@@ -298,12 +298,12 @@ def _attacks() -> Iterator[Definition]:
     of_forgotten = (*OF_FORGOTTEN, FORGET_LOSS)
     attacks = (
         ("{int8,int4}", "with rounded weights", (*SCORES, FORGET_LOSS, AUC)),
-        ("paraphrase", "asked in other words", of_forgotten),
-        ("relearn", "of those held back, after the last step of relearning the others", of_forgotten),
+        ("paraphrase", "in other words", of_forgotten),
+        ("relearn", "those held back, after the last step of relearning the others", of_forgotten),
     )
     for attack, how, found in attacks:
         for one in found:
-            yield replace(one, pattern=f"attack.{attack}.{one.pattern}", meaning=f"{one.meaning}, {how}")
+            yield replace(one, pattern=f"attack.{attack}.{one.pattern}", meaning=f"{how}: {one.meaning}")
     yield Definition(
         "attack.relearn.loss.fall",
         "how far the loss of a forgotten example that was held back fell in these steps, in the mean",

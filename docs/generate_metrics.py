@@ -4,6 +4,7 @@ import sys
 from pathlib import Path
 
 from generated import write_or_check
+
 from speu_cli.evaluation.definitions.definition import Definition
 from speu_cli.evaluation.definitions.families import FAMILIES
 from speu_cli.evaluation.definitions.needs import needs
@@ -11,13 +12,16 @@ from speu_cli.evaluation.definitions.needs import needs
 TARGET = Path(__file__).parent / "metric-table.md"
 HEAD = """# All metrics
 
-Every metric that `speu eval` can tell, as its own table of definitions has them: `--require` and [policies](ci.md#a-policy) take
-these names and no others. Written by `make docs`; do not edit. What is behind them is told in [metrics](metrics.md), [measures of
-language models](metrics-lm.md) and [attacks](attacks.md); the same definitions stand in what [`--json`](eval-json.md) prints.
+Every metric that `speu eval` can tell, as its own definitions have them: `--require` and
+[policies](ci.md#a-policy) take these names and no others. Written by `make docs`; do not edit. What is behind
+them is told in [metrics](metrics.md), [measures of language models](metrics-lm.md) and
+[attacks](attacks.md); the same definitions stand in what [`--json`](eval-json.md) prints.
 
-`loss.{remaining,test}` stands for `loss.remaining` and `loss.test`. **Better**: *higher*, *lower*, or *closer*, which is nearer to the
-value of a model that was retrained without the forgotten examples, neither more nor less; *none*: no quality of the model. The
-**interval** is a two-sided 95 % one. **Needs**: the task, where not all have the metric, and options beyond the three sets.
+`loss.{remaining,test}` stands for `loss.remaining` and `loss.test`. **Better**: *higher*, *lower*, or
+*closer*, which is nearer to the value of a model that was retrained without the forgotten examples, neither
+more nor less; *none*: no quality of the model. **Unit**: with the signs that a requirement may put behind a
+number. The **interval** is a two-sided 95 % one. **Needs**: the task, where not all have the metric, and
+options beyond the three sets.
 """
 COLUMNS = ("metric", "definition", "better", "unit", "range", "interval", "needs")
 

@@ -40,7 +40,7 @@ def read_policy(path: Path) -> list[Gate]:
             metric that there is; the file and the entry are named.
     """
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise InputError(f"{path}: {(error.strerror or str(error)).lower()}") from error
     except (ValueError, RecursionError) as error:  # no TOML, no UTF-8, or nested beyond reason

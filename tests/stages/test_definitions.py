@@ -11,7 +11,7 @@ from tiny_tasks import answering, modelling, pictures, prompts, save, seeing, wr
 
 import speu_cli
 from speu_cli import AttackChoice, EvaluateResult
-from speu_cli.evaluation.definitions.families import T
+from speu_cli.evaluation.definitions.kinds import T
 from speu_cli.evaluation.definitions.lookup import DEFINITIONS
 from speu_cli.evaluation.definitions.needs import needs
 from speu_cli.stages.requirements import given_options

@@ -37,10 +37,7 @@ def prepare(data: Path | None, one: DataSet, setting: Setting, target: Path) -> 
     size = setting.sizes[one.name]
     described = {**asdict(size), "heldout": setting.heldout, "forget": setting.forget}
     described |= {"requests": setting.requests, "request_size": setting.request_size}
-    done = target / DONE
-    if done.exists():
-        if json.loads(done.read_text()) != described:
-            raise NoDataError(f"{target} was made with other sizes: choose another WORK")
+    if is_made(target / DONE, described):
         return
     training, test = _from_hub(one.hub) if data is None else _from_folder(data / one.name)
     training, test = (shuffled(rows, size) for rows in (training, test))
@@ -58,7 +55,27 @@ def prepare(data: Path | None, one: DataSet, setting: Setting, target: Path) -> 
             end = number * setting.request_size
             _list(target / f"request-{name}-{number}.txt", draw[end - setting.request_size : end])
             _list(target / f"so-far-{name}-{number}.txt", draw[:end])
-    done.write_text(json.dumps(described))
+    (target / DONE).write_text(json.dumps(described))
+
+
+def is_made(note: Path, described: Row) -> bool:
+    """Tell whether something was made as it is described now.
+
+    Args:
+        note: File that holds how it was made, if it was.
+        described: JSON values.
+
+    Returns:
+        False if it was not made yet.
+
+    Raises:
+        NoDataError: It was made in another way.
+    """
+    if not note.exists():
+        return False
+    if json.loads(note.read_text()) != described:
+        raise NoDataError(f"{note.parent} was made with other settings: choose another WORK, or remove it")
+    return True
 
 
 def disjoint(ids: Sequence[str], draws: int, size: int) -> list[Sequence[str]]:

@@ -10,8 +10,9 @@ from draws_table import by_method, mean, mean_text, of_noise
 from method_tables import CHOSEN, ways
 from outcome import Outcome, table
 from paper_numbers import numbers
-from settings import SETS, Setting
-from study import Place, Study, Way, costs, step
+from place import Place
+from settings import SETS
+from study import Study, Way, costs, step
 
 MEBIBYTE = 2**20
 MOMENTS, FLOAT = 2, 4
@@ -35,7 +36,7 @@ def run(place: Place, target: str) -> Outcome:
         [
             "Peak resident memory of each process in MiB, above that of `speu inspect`, which loads the "
             "libraries and no model; what is on a GPU is not in this, so take SPEU_DEVICE=cpu.",
-            *_stand_in(setting),
+            *setting.stand_in(),
             of_noise(setting.draws),
         ],
     )
@@ -64,12 +65,6 @@ def run(place: Place, target: str) -> Outcome:
         outcome.findings.append(f"In the paper SPE-SO takes less than SO, with {model.shown} too.")
         outcome.rows += [{"model": model.name, "set": one.name, **row} for row in rows]
     return outcome
-
-
-def _stand_in(setting: Setting) -> list[str]:
-    if setting.case_study == "mnli":
-        return []
-    return [f"The paper's is of MNLI: {SETS[setting.case_study].title} stands in, on a smaller model."]
 
 
 def rows_of(study: Study, draw: str) -> list[Json]:

@@ -13,8 +13,9 @@ from commands import Json
 from draws_table import by_method, difference, difference_text, mean, mean_text, of_noise
 from outcome import Outcome, table
 from paper_numbers import PERCENT, Printed, lines_of
+from place import Place
 from settings import SETS, Model, Setting
-from study import COMPARED, RETRAINED, Place, Way, step
+from study import COMPARED, RETRAINED, Way, step
 
 TABLES = {"table2": "mnli", "table4": "qqp", "table5": "sst2", "table6": "stsb", "table7": "squad1"}
 TABLES["table8"] = "squad2"

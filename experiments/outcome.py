@@ -1,6 +1,7 @@
 """What an experiment found: a table, its figures, what can be said of them, and every draw."""
 
 import json
+import math
 import os
 import platform
 from collections.abc import Sequence
@@ -46,12 +47,18 @@ class Outcome:
         folder.mkdir(parents=True, exist_ok=True)
         stem = f"{date.today().isoformat()}-{name}"
         told: Json = {"date": date.today().isoformat(), "machine": machine(), "title": self.title}
-        told |= {"notes": self.notes, "findings": self.findings, "rows": self.rows}
-        (folder / f"{stem}.json").write_text(json.dumps(told, indent=1) + "\n")
+        told |= {"notes": self.notes, "findings": self.findings, "rows": [_plain(row) for row in self.rows]}
+        (folder / f"{stem}.json").write_text(json.dumps(told, indent=1, allow_nan=False) + "\n")
         (folder / f"{stem}.md").write_text(self.markdown(), encoding="utf-8")
         for end, picture in self.pictures.items():
             for suffix in ("svg", "png"):
                 picture.savefig(folder / f"{stem}{end}.{suffix}", dpi=120)
+
+
+def _plain(row: Json) -> Json:
+    """JSON has no NaN: what was not measured is null."""
+    absent = {name for name, value in row.items() if isinstance(value, float) and math.isnan(value)}
+    return {**row, **dict.fromkeys(absent)}
 
 
 def machine() -> str:

@@ -20,8 +20,8 @@ import tofu_tables
 import weights_inside
 from data_cuts import NoDataError
 from outcome import Outcome
+from place import Place
 from settings import SETTINGS
-from study import Place
 
 RESULTS = Path(__file__).with_name("results")
 Experiment = Callable[[Place, str], Outcome]

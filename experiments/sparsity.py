@@ -4,20 +4,20 @@ Every step ends at one forget loss, that of the model retrained without the draw
 at equal forgetting. Sparsity 0 is SO.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from commands import Json
 from draws_table import by_method, difference, difference_text, mean, mean_text, of_noise
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from outcome import Outcome, table
+from panels import SCORES, Panels
 from paper_numbers import PERCENT
+from place import Place
 from settings import SETS, Setting
-from study import ORIGINAL, RETRAINED, Place, Study, step
+from study import ORIGINAL, RETRAINED, Study, step
 
 KINDS = {"both": "heads and filters", "heads": "heads alone", "filters": "filters alone"}
-SCORES = {"R": "remaining rows", "T": "test rows"}
 FIGURE_5 = ("qqp", "sst2", "stsb", "squad1", "squad2")
 CHOSEN, HIGHEST = 0.9, 0.99
 
@@ -58,7 +58,7 @@ def run(place: Place, target: str) -> Outcome:
         [
             f"{setting.forget} rows to forget; every step ends at the forget loss of the retrained model. "
             "U, R and T: the score on the forgotten, the remaining and the test rows, in percent.",
-            *_stand_in(target, setting),
+            *([] if target == "figure5" else setting.stand_in()),
             of_noise(setting.draws),
         ],
     )
@@ -74,12 +74,6 @@ def run(place: Place, target: str) -> Outcome:
         outcome.findings += [f"{one.title}: {found}" for found in told]
         outcome.rows += [{"model": model.name, "set": name, **row} for row in rows]
     return outcome
-
-
-def _stand_in(target: str, setting: Setting) -> list[str]:
-    if target == "figure5" or setting.case_study == "mnli":
-        return []
-    return [f"The paper's figure is of MNLI: {SETS[setting.case_study].title} stands in, on a smaller model."]
 
 
 def sweeps(setting: Setting, target: str) -> list[Sweep]:
@@ -150,32 +144,13 @@ def kinds_findings(rows: Sequence[Json], setting: Setting) -> list[str]:
 
 
 def picture(rows: Sequence[Json], lines: Sequence[Sweep], title: str) -> Figure:
-    """Scores against sparsity: means with their intervals, RT and the original as levels."""
+    """Scores against sparsity, RT and the original as levels."""
     groups = by_method(rows)
-    figure = Figure(figsize=(9, 4), layout="constrained", facecolor="white")
-    panels: Sequence[Axes] = figure.subplots(1, 2)
-    for axes, (score, told) in zip(panels, SCORES.items(), strict=True):
+    panels = Panels(title, "sparsity, %")
+    for score in SCORES:
         for line in lines:
-            _line(axes, line, groups, score)
-        for method, style in ((RETRAINED, "--"), (ORIGINAL, ":")):
-            level = mean(groups[method], score, PERCENT)
-            if level is not None:
-                axes.axhline(level.mean, linestyle=style, color="grey", label=method)
-        axes.set_title(f"{title}: score on {told}, %")
-        axes.set_xlabel("sparsity, %")
-        axes.grid(alpha=0.3)
-    panels[0].legend()
-    return figure
-
-
-def _line(axes: Axes, line: Sweep, groups: Mapping[str, Sequence[Json]], score: str) -> None:
-    points = [(s, mean(groups[line.name(s)], score, PERCENT)) for s in line.sparsities]
-    there = [(PERCENT * sparsity, found) for sparsity, found in points if found is not None]
-    axes.errorbar(
-        [sparsity for sparsity, _ in there],
-        [found.mean for _, found in there],
-        yerr=[found.half if found.count > 1 else 0 for _, found in there],
-        marker="o",
-        capsize=3,
-        label=KINDS[line.kinds],
-    )
+            points = [(PERCENT * s, mean(groups[line.name(s)], score, PERCENT)) for s in line.sparsities]
+            panels.line(score, KINDS[line.kinds], [(x, found) for x, found in points if found is not None])
+    for method in (RETRAINED, ORIGINAL):
+        panels.level(method, {score: mean(groups[method], score, PERCENT) for score in SCORES})
+    return panels.finished()

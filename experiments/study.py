@@ -2,12 +2,11 @@
 
 import math
 import shutil
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from commands import REFUSED, Commands, Json
-from data_cuts import DRAWS, NoDataError, prepare
+from data_cuts import DRAWS
 from settings import DataSet, Model, Setting
 
 PARTS = ("unlearning", "remaining", "testing")
@@ -178,60 +177,3 @@ def costs(answer: Json) -> Json:
 def gap(found: dict[str, float], aim: dict[str, float]) -> float:
     """The paper's average gap, as ``speu eval`` has it: the mean distance in U, R, T and MIA, in points."""
     return math.fsum(100 * abs(found[name] - aim[name]) for name in COMPARED) / len(COMPARED)
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where the data come from and where everything is made.
-
-    Attributes:
-        setting: How large.
-        data: Folder of the sets; None: the hub.
-        work: Folder of all that is made.
-        encoder: Folder of the encoder that is not on the hub.
-        names: Of the models to run; empty: all.
-    """
-
-    setting: Setting
-    data: Path | None
-    work: Path
-    encoder: Path | None
-    names: Sequence[str] = ()
-
-    def models(self) -> list[Model]:
-        """Those of the setting that were asked for."""
-        return [one for one in self.setting.models if not self.names or one.name in self.names]
-
-    def study(self, data_set: DataSet, model: Model | None = None) -> Study:
-        """Cut the data and find the encoder.
-
-        Args:
-            data_set: Which.
-            model: Which; None: the first of the setting.
-
-        Returns:
-            The study; studies of the same set and model share all files.
-
-        Raises:
-            NoDataError: The set is not there, or no encoder.
-        """
-        model = model or self.setting.models[0]
-        root = self.work / self.setting.name
-        cut = root / "data" / data_set.name
-        prepare(self.data, data_set, self.setting, cut)
-        base = self.encoder if model.hub is None else fetched(model.hub, root / "encoders" / model.name)
-        if base is None:
-            raise NoDataError(f"{model.name} is not on the hub: --encoder names its folder")
-        work = root / model.name / data_set.name
-        work.mkdir(parents=True, exist_ok=True)
-        return Study(work, self.setting, data_set, model, base, cut)
-
-
-def fetched(name: str, target: Path) -> Path:
-    """Take a pretrained model from the hub, its safetensors weights alone."""
-    from huggingface_hub import snapshot_download
-
-    if not (target / "config.json").exists():
-        files = ["config.json", "model.safetensors", "*token*", "vocab*", "merges.txt"]
-        snapshot_download(name, local_dir=target, allow_patterns=files)
-    return target

@@ -11,14 +11,13 @@ from pathlib import Path
 
 from commands import REFUSED, Json
 from draws_table import difference, difference_text, mean, mean_text, of_noise
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from outcome import Outcome, table
+from panels import SCORES, Panels
 from paper_numbers import PERCENT, numbers
+from place import Place
 from settings import SETS, Setting
-from study import NOT_MEASURED, ORIGINAL, RETRAINED, Place, Study
-
-SCORES = {"R": "remaining rows", "T": "test rows"}
+from study import NOT_MEASURED, ORIGINAL, RETRAINED, Study
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ def run(place: Place, target: str) -> Outcome:
         [
             f"Each request is of {setting.request_size} rows, served at the loss of held-out rows. R and T: "
             "the score on the remaining and the test rows, U on all rows forgotten so far, in percent.",
-            *_stand_in(setting),
+            *setting.stand_in(),
             of_noise(setting.draws),
         ],
         rows=[{"model": study.model.name, "set": study.data_set.name, **row} for row in rows],
@@ -78,14 +77,8 @@ def run(place: Place, target: str) -> Outcome:
         outcome.findings = decline(rows, setting)
     else:
         outcome.findings = comparisons(rows, setting)
-        outcome.pictures[""] = picture(rows)
+        outcome.pictures[""] = picture(rows, study.data_set.title)
     return outcome
-
-
-def _stand_in(setting: Setting) -> list[str]:
-    if setting.case_study == "mnli":
-        return []
-    return [f"The paper's is of MNLI: {SETS[setting.case_study].title} stands in, on a smaller model."]
 
 
 def rows_of(study: Study, draw: str, chains: Sequence[Chain]) -> list[Json]:
@@ -186,33 +179,19 @@ def comparisons(rows: Sequence[Json], setting: Setting) -> list[str]:
     return found
 
 
-def picture(rows: Sequence[Json]) -> Figure:
-    """Scores against the number of requests, means with their intervals."""
+def picture(rows: Sequence[Json], title: str) -> Figure:
+    """Scores against the number of requests, RT and the original as levels."""
     points = _points(rows)
-    figure = Figure(figsize=(9, 4), layout="constrained", facecolor="white")
-    panels: Sequence[Axes] = figure.subplots(1, 2)
-    for axes, (score, told) in zip(panels, SCORES.items(), strict=True):
+    panels = Panels(title, "requests")
+    for score in SCORES:
         for chain in CHAINS:
-            there = [
-                (count, found)
-                for (method, count), group in points.items()
-                if method == chain.name and (found := mean(group, score, PERCENT)) is not None
+            found = [
+                (count, mean(group, score, PERCENT))
+                for (name, count), group in points.items()
+                if name == chain.name
             ]
-            axes.errorbar(
-                [count for count, _ in there],
-                [found.mean for _, found in there],
-                yerr=[found.half if found.count > 1 else 0 for _, found in there],
-                marker="o",
-                capsize=3,
-                label=chain.name,
-            )
-        for method, style in ((RETRAINED, "--"), (ORIGINAL, ":")):
-            levels = [mean(group, score, PERCENT) for (name, _), group in points.items() if name == method]
-            for level in levels:
-                if level is not None:
-                    axes.axhline(level.mean, linestyle=style, color="grey", label=method)
-        axes.set_title(f"score on {told}, %")
-        axes.set_xlabel("requests")
-        axes.grid(alpha=0.3)
-    panels[1].legend()
-    return figure
+            panels.line(score, chain.name, [(count, one) for count, one in found if one is not None])
+    for method in (RETRAINED, ORIGINAL):
+        group = [row for row in rows if row["method"] == method]
+        panels.level(method, {score: mean(group, score, PERCENT) for score in SCORES})
+    return panels.finished()

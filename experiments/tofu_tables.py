@@ -14,7 +14,8 @@ from commands import Json
 from data_cuts import NoDataError
 from outcome import Outcome, table
 from paper_numbers import numbers
-from study import RETRAINED, Place
+from place import Place
+from study import RETRAINED
 
 SPLITS = {"table10": "forget01", "table11": "forget05", "table12": "forget10"}
 SCRIPT = Path(__file__).with_name("tofu.py")
@@ -24,6 +25,7 @@ BESIDE = {
     "remaining ROUGE-L": "remaining ROUGE",
     "remaining probability": "remaining probability",
 }
+PLACED = {"method", "gap", "seconds"}
 OBJECTIVES = ("MLR", "MLF", "NORM")
 
 
@@ -73,7 +75,7 @@ def run(place: Place, target: str) -> Outcome:
 
 def split_table(rows: Sequence[Json], printed: Mapping[str, Any]) -> str:
     """One line a method."""
-    names = [name for name in rows[0] if name not in {"method", "gap", "seconds"}]
+    names = [name for name, value in rows[0].items() if name not in PLACED and isinstance(value, float)]
     lines = []
     for row in rows:
         cells = [row["method"]]
@@ -95,7 +97,7 @@ def _paper(printed: Mapping[str, Any], method: str, name: str) -> float | None:
 
 def findings(rows: Sequence[Json], printed: Mapping[str, Any]) -> list[str]:
     """The paper: masks keep more of the remaining answers; FT and SA forget nothing."""
-    ours = {row["method"]: row for row in rows}
+    ours = {row["method"]: row for row in rows if row.keys() >= BESIDE.keys()}
     kept, forgotten = "remaining probability", "forget probability"
     found = []
     for method in ("GA", "GD", "DPO", "NPO"):

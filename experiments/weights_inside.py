@@ -6,8 +6,9 @@ from draws_table import by_method, difference, difference_text, mean_text, of_no
 from method_tables import CHOSEN
 from outcome import Outcome, table
 from paper_numbers import PERCENT, lines_of
+from place import Place
 from settings import SETS
-from study import COMPARED, RETRAINED, Place, Way, step
+from study import COMPARED, RETRAINED, Way, step
 
 WHOLE = step(CHOSEN)
 INSIDE = Way("SPE-SO(90%)", "wanda-0.9", (*WHOLE.options, "--within", "wanda:0.9"))

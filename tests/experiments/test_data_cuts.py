@@ -59,7 +59,7 @@ def test_a_cut_of_other_sizes_is_not_taken_for_this_one(data: Path, tmp_path: Pa
     prepare(data, SETS["sst2"], SMOKE, tmp_path / "cut")
     before = (tmp_path / "cut" / "train.jsonl").read_bytes()
     prepare(data, SETS["sst2"], SMOKE, tmp_path / "cut")
-    with pytest.raises(NoDataError, match="other sizes"):
+    with pytest.raises(NoDataError, match="other settings"):
         prepare(data, SETS["sst2"], replace(SMOKE, forget=9), tmp_path / "cut")
     assert (tmp_path / "cut" / "train.jsonl").read_bytes() == before
 
@@ -87,3 +87,21 @@ def test_long_contexts_and_short_texts_are_left_out() -> None:
     assert sorted(len(row["context"]) for row in shuffled(squad, Size(1, 1, 1, 1, longest=20))) == [10, 20]
     sst = [{"text": text} for text in ("one", "one two three four", "a b c d e")]
     assert len(shuffled(sst, Size(1, 1, 1, 1, fewest_words=4))) == 2
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_rows_of_the_hub_take_our_names(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub, asked = SETS[name].hub, []
+
+    def load_dataset(*source: Any, split: str) -> list[dict[str, Any]]:
+        asked.append((*source, split))
+        return [{theirs: f"{theirs} {n}" for theirs in hub.columns.values()} | {"more": n} for n in range(90)]
+
+    monkeypatch.setattr("datasets.load_dataset", load_dataset)
+    everything = replace(SMOKE, sizes={name: Size(None, None, 10, 64)})
+    prepare(None, SETS[name], everything, tmp_path / "cut")
+    assert asked == [(hub.name, hub.config, "train"), (hub.name, hub.config, hub.test)]
+    found = [json.loads(line) for line in (tmp_path / "cut" / "train.jsonl").read_text().splitlines()]
+    assert {key for row in found for key in row} == {"id", *hub.columns}
+    assert all(row[ours].endswith(row["id"].removeprefix("train-")) for row in found for ours in hub.columns)
+    assert {"mnli": 3, "sst2": 2}.get(name, len(hub.columns)) == len(hub.columns)

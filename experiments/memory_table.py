@@ -6,7 +6,7 @@ of itself; and, from the number of trained entries, the two moments that AdamW k
 """
 
 from commands import REFUSED, Json
-from draws_table import by_method, mean, mean_text, of_noise
+from draws_table import by_method, difference_text, mean, mean_text, of_noise
 from method_tables import CHOSEN, ways
 from outcome import Outcome, table
 from paper_numbers import numbers
@@ -58,10 +58,8 @@ def run(place: Place, target: str) -> Outcome:
             lines.append([*cells, f"{values[1] / values[0]:.2f}"])
         outcome.tables[model.name] = table(["memory, MiB", ALL, TENTH, "ratio"], lines)
         for what in names:
-            full, masked = (mean(groups[f"{what}, {units}"], "mebibytes") for units in (ALL, TENTH))
-            if full and masked:
-                less = "less" if masked.mean < full.mean else "no less"
-                outcome.findings.append(f"{model.name}, {what}: {less} memory with a tenth of the units.")
+            told = difference_text(groups[f"{what}, {TENTH}"], groups[f"{what}, {ALL}"], "mebibytes")
+            outcome.findings.append(f"{model.name}, {what}: {TENTH} less {ALL}, {told} (MiB).")
         outcome.findings.append(f"In the paper SPE-SO takes less than SO, with {model.shown} too.")
         outcome.rows += [{"model": model.name, "set": one.name, **row} for row in rows]
     return outcome

@@ -9,15 +9,23 @@ VENV ?= .venv
 WORKERS ?= 2
 BENCH ?=
 FUZZ ?= 60
+DATA ?=
+WORK ?= experiments/work
+SETTING ?= small
+REPRODUCE ?=
 
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip
 STAMP := $(VENV)/.made-with-$(EXTRAS)
+BENCHED := $(VENV)/.made-with-bench-too
 PEERS := $(VENV)/.made-with-peers
 SITE := $(BIN)/sphinx-build --quiet --fresh-env --fail-on-warning --keep-going --nitpicky -c docs -d build/pages .
 ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 
+PAPER := table1 table2 table3 table4 table5 table6 table7 table8 table9 table10 table11 table12 figure2 figure3 figure4 figure5
+
 .PHONY: help venv check format test fuzz test-gpu test-browser demo bench sample-data docs docs-links clean
+.PHONY: paper asked-with-data $(PAPER)
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -72,10 +80,21 @@ bench: $(PEERS)  ## the statistics pass against its peers; BENCH="MODEL DATA" wi
 	$(BIN)/python benchmarks/statistics_pass.py $(BENCH)
 
 # kronfluence asks for torchvision, which it does not import; one built for another PyTorch breaks transformers.
-$(PEERS): $(STAMP)
-	$(PIP) install --quiet -c constraints.txt -e '.[bench]'
+$(PEERS): $(BENCHED)
 	$(PIP) install --quiet -c constraints.txt --no-deps 'kronfluence>=1,<2'
 	touch $@
+
+$(BENCHED): $(STAMP)
+	$(PIP) install --quiet -c constraints.txt -e '.[bench]'
+	touch $@
+
+paper: $(PAPER)  ## the paper's tables and figures, or one, as table5; DATA=FOLDER, see experiments/README.md
+
+$(PAPER): asked-with-data $(BENCHED)
+	$(BIN)/python experiments/reproduce.py $@ --setting $(SETTING) $(if $(DATA),--data '$(DATA)') --work '$(WORK)' $(REPRODUCE)
+
+asked-with-data:
+	@[ -n '$(DATA)' ] || [ '$(SETTING)' = paper ] || { echo 'DATA is not given: make table5 DATA=FOLDER, which holds a folder a data set; see experiments/README.md' >&2; exit 2; }
 
 sample-data: venv  ## make the sample tickets and their two models again
 	$(BIN)/python sample_data/make_tickets.py

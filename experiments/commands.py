@@ -1,6 +1,7 @@
 """The public commands, one process each, as a user would run them."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -10,6 +11,10 @@ from typing import Any
 
 Json = dict[str, Any]
 
+NO_SAFE_STEP = 8
+KIBIBYTE = 1024
+REFUSED = "refused"
+
 
 @dataclass(frozen=True)
 class Commands:
@@ -18,15 +23,55 @@ class Commands:
     work: Path
 
     def speu(self, *arguments: str, keep: str) -> Json:
-        """Run a command and keep its JSON answer, with the time of the process, as ``keep.json``."""
+        """Run a command and keep its JSON answer as ``keep.json``.
+
+        Args:
+            arguments: The command and its options.
+            keep: Name of the answer, unique in the folder.
+
+        Returns:
+            ``result``, ``process_seconds`` and ``process_peak_bytes``; in place of the result ``refused``
+            where ``speu unlearn`` found no step that forgets and leaves the model whole.
+        """
         kept = self.work / f"{keep}.json"
         if not kept.exists():
-            started = time.perf_counter()
-            command = [sys.executable, "-m", "speu_cli", *arguments, "--json"]
-            answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-            result = {"result": json.loads(answer), "process_seconds": time.perf_counter() - started}
             temporary = kept.with_suffix(".tmp")
-            temporary.write_text(json.dumps(result))
+            temporary.write_text(json.dumps(run(arguments)))
             temporary.rename(kept)
-        found: Json = json.loads(kept.read_text())
+        return self.kept(keep)
+
+    def kept(self, keep: str) -> Json:
+        """The answer of a command that has run."""
+        found: Json = json.loads((self.work / f"{keep}.json").read_text())
         return found
+
+
+def run(arguments: tuple[str, ...]) -> Json:
+    """Run one command, and tell what it answered and what it took.
+
+    Args:
+        arguments: The command and its options.
+
+    Returns:
+        As :meth:`Commands.speu`.
+
+    Raises:
+        CalledProcessError: It failed, and not because there is no safe step.
+    """
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "speu_cli", *arguments, "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None  # noqa: S101 - it is a pipe
+    answer = process.stdout.read()
+    process.stdout.close()
+    _, status, usage = os.wait4(process.pid, 0)  # as Popen.wait, and tells the memory of this one process
+    process.returncode = os.waitstatus_to_exitcode(status)
+    taken = {
+        "process_seconds": time.perf_counter() - started,
+        "process_peak_bytes": usage.ru_maxrss * KIBIBYTE,
+    }
+    if process.returncode == NO_SAFE_STEP:
+        return {REFUSED: True, **taken}
+    if process.returncode:
+        raise subprocess.CalledProcessError(process.returncode, command)
+    return {"result": json.loads(answer), **taken}

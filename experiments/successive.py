@@ -1,30 +1,23 @@
-"""SST-2, requests one after the other: memory-free and memory-aided, SO and SPE-SO, against retraining.
+"""Requests one after the other, memory-free and memory-aided: the paper's Table 1 and Figure 4.
 
-Ten requests of 32 rows each; after 1, 4, 8 and 10 of them the accuracy on the remaining and on the test
-rows, beside models retrained without the rows of 8 and of all 10 (the paper's Table 1 and Figure 4). Runs the
-public commands; what is done already is skipped. See ``README.md`` beside this file.
-
-Usage: ``python successive.py SST2_FOLDER WORK_FOLDER --encoder FOLDER [-o results.json] [--picture FILE]``
+After some of the requests of a draw the scores on the remaining and on the test rows, beside the model
+retrained without the rows of all of them.
 """
 
-import argparse
-import json
-import platform
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 
-import sst2_sets
-from commands import Json
+from commands import REFUSED, Json
+from draws_table import difference, difference_text, mean, mean_text, of_noise
 from matplotlib.figure import Figure
-from sst2 import Study
-
-REQUESTS, SIZE = 10, 32
-MEASURED = (1, 4, 8, 10)
-REFERENCES = (8, 10)
-METRICS = {"UA": "unlearning_accuracy", "RA": "remaining_accuracy", "TA": "testing_accuracy"}
-RETRAINED, ORIGINAL = "retrained", "original"
+from outcome import Outcome, table
+from panels import SCORES, Panels
+from paper_numbers import PERCENT, numbers
+from place import Place
+from settings import SETS, Setting
+from study import NOT_MEASURED, ORIGINAL, RETRAINED, Study
 
 
 @dataclass(frozen=True)
@@ -40,125 +33,165 @@ class Chain:
         return self.name.replace(" ", "-")
 
 
+FREE_SO = Chain("free SO", ("--mode", "free", "--method", "so"))
 CHAINS = (
+    FREE_SO,
+    Chain("free SPE-SO", ("--mode", "free", "--sparsity", "0.9")),
     Chain("aided SO", ("--mode", "aided", "--method", "so")),
     Chain("aided SPE-SO", ("--mode", "aided", "--sparsity", "0.9")),
-    Chain("free SO", ("--mode", "free", "--method", "so")),
-    Chain("free SPE-SO", ("--mode", "free", "--sparsity", "0.9")),
 )
+CLAIMS = {
+    ("free SPE-SO", "free SO"): "clearly above",
+    ("aided SPE-SO", "aided SO"): "slightly above",
+    ("aided SO", "free SO"): "above",
+}
 
 
-def main() -> None:
-    """Run what is not done yet, and print and write all figures."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("sst2", type=Path)
-    parser.add_argument("work", type=Path)
-    parser.add_argument("--encoder", type=Path, required=True)
-    parser.add_argument("--picture", type=Path)
-    parser.add_argument("-o", "--output", type=Path)
-    arguments = parser.parse_args()
-    sst2_sets.main(arguments.sst2, arguments.work)
-    study = Study(arguments.work, arguments.encoder)
-    _write_id_lists(study)
-    original = study.train(ORIGINAL)
-    study.statistics()
-    rows = [row for chain in CHAINS for row in _rows_of_chain(study, chain)]
-    for count in REFERENCES:
-        model = study.train(f"{RETRAINED}-{count}", _so_far(study, count))
-        rows.append({"method": RETRAINED, "requests": count, **_measured(study, model, count)})
-    for count in MEASURED:
-        rows.append({"method": ORIGINAL, "requests": count, **_measured(study, original, count)})
-    print(markdown(rows))
-    if arguments.picture:
-        draw(rows, arguments.picture)
-    if arguments.output:
-        machine = f"{platform.machine()}, {platform.system()}"
-        figures = {"date": date.today().isoformat(), "machine": machine, "rows": rows}
-        arguments.output.write_text(json.dumps(figures, indent=1) + "\n")
+def run(place: Place, target: str) -> Outcome:
+    """Measure Table 1, which has one of the chains, or Figure 4, which has all.
 
+    Args:
+        place: Where.
+        target: ``table1`` or ``figure4``.
 
-def _write_id_lists(study: Study) -> None:
-    """The ids of each request, and of all up to each; the training rows are shuffled already."""
-    with Path(study.data).open(encoding="utf-8") as file:
-        ids = [json.loads(line)["id"] for line in file][: REQUESTS * SIZE]
-    for count in range(1, REQUESTS + 1):
-        (study.work / f"request-{count}.txt").write_text("\n".join(ids[(count - 1) * SIZE : count * SIZE]))
-        _so_far(study, count).write_text("\n".join(ids[: count * SIZE]))
-
-
-def _so_far(study: Study, count: int) -> Path:
-    return study.work / f"so-far-{count}.txt"
-
-
-def _rows_of_chain(study: Study, chain: Chain) -> list[Json]:
-    """Serve all requests of a state, and measure after some of them."""
-    state = study.work / f"state-{chain.label}"
-    study.speu(
-        *("requests", "init", str(state), "--model", str(study.work / ORIGINAL), "--data", study.data),
-        *("--fisher", str(study.work / "fisher.safetensors"), *chain.options),
-        *("--holdout", str(study.work / "heldout.jsonl")),
-        keep=state.name,
+    Returns:
+        The table, and of the figure its picture.
+    """
+    setting = place.setting
+    study = place.study(SETS[setting.case_study])
+    chains = (FREE_SO,) if target == "table1" else CHAINS
+    rows = [row for draw in study.draws for row in rows_of(study, draw, chains)]
+    kind, number = target[:-1].capitalize(), target[-1]
+    outcome = Outcome(
+        f"{kind} {number}: {setting.requests} requests, {study.data_set.title}, {study.model.name}",
+        [
+            f"Each request is of {setting.request_size} rows, served at the loss of held-out rows. R and T: "
+            "the score on the remaining and the test rows, U on all rows forgotten so far, in percent.",
+            *setting.stand_in(),
+            of_noise(setting.draws),
+        ],
+        rows=[{"model": study.model.name, "set": study.data_set.name, **row} for row in rows],
     )
-    rows: list[Json] = []
-    for count in range(1, REQUESTS + 1):
-        model = study.work / f"{chain.label}-{count}"
-        answer = study.speu(
-            *("unlearn", "--state", str(state), "--forget", str(study.work / f"request-{count}.txt")),
-            *("--request-id", f"R-{count}", "-o", str(model)),
-            keep=model.name,
-        )
-        if count in MEASURED:
-            served, seconds = answer["result"], answer["process_seconds"]
-            told = {name: served[name] for name in ("rate", "loss_before", "loss_after")}
-            told |= {"drift": served["capacity"]["drift"]["share"], "seconds": seconds}
-            measured = _measured(study, model, count)
-            rows.append({"method": chain.name, "requests": count, **measured, **told})
+    outcome.tables[""] = chains_table(rows, with_paper=target == "table1")
+    if target == "table1":
+        outcome.findings = decline(rows, setting)
+    else:
+        outcome.findings = comparisons(rows, setting)
+        outcome.pictures[""] = picture(rows, study.data_set.title)
+    return outcome
+
+
+def rows_of(study: Study, draw: str, chains: Sequence[Chain]) -> list[Json]:
+    """Every chain on one draw, and the model retrained without all of its rows."""
+    original, last = study.original(), study.setting.requests
+    rows = [row for chain in chains for row in _rows_of_chain(study, draw, chain)]
+    so_far = study.cut / f"so-far-{draw}-{last}.txt"
+    for method, model in ((ORIGINAL, original), (RETRAINED, study.train(f"retrained-{so_far.stem}", so_far))):
+        found = study.measured(model, so_far, f"{method}-{so_far.stem}")
+        rows.append({"method": method, "draw": draw, "requests": last, **found})
     return rows
 
 
-def _measured(study: Study, model: Path, count: int) -> Json:
-    """Accuracies, with D_f all rows forgotten so far; D_r by a sample of 2,000."""
-    answer = study.speu(
-        *("eval", str(model), "--data", study.data, "--forget", str(_so_far(study, count))),
-        *("--test", str(study.work / "test.jsonl"), "--max-remaining", "2000"),
-        keep=f"eval-{model.name}-{count}",
+def _rows_of_chain(study: Study, draw: str, chain: Chain) -> list[Json]:
+    """Serve all requests of a state, and measure after some of them."""
+    state = study.work / f"state-{chain.label}-{draw}"
+    asked = (
+        "--model",
+        str(study.work / ORIGINAL),
+        *study.data,
+        *study.fisher,
+        *study.holdout,
+        *chain.options,
     )
-    return {short: answer["result"]["model"][name]["value"] for short, name in METRICS.items()}
+    study.speu("requests", "init", str(state), *asked, keep=state.name)
+    rows: list[Json] = []
+    before: Path | None = None
+    for count in range(1, study.setting.requests + 1):
+        model = study.work / f"{chain.label}-{draw}-{count}"
+        answer = study.speu(
+            *("unlearn", "--state", str(state), "--forget", str(study.cut / f"request-{draw}-{count}.txt")),
+            *("--request-id", f"R-{count}", "--force", "-o", str(model)),
+            keep=model.name,
+        )
+        row: Json = {"method": chain.name, "draw": draw, "requests": count}
+        if REFUSED in answer:
+            return [*rows, {**row, **NOT_MEASURED, REFUSED: True}]
+        if count in study.setting.measured:
+            told = {name: answer["result"][name] for name in ("rate", "loss_before", "loss_after")}
+            found = study.measured(model, study.cut / f"so-far-{draw}-{count}.txt", model.name)
+            rows.append({**row, **found, **told, "seconds": answer["process_seconds"]})
+        if before:  # the next request starts from this model, or from the original
+            shutil.rmtree(before, ignore_errors=True)
+        before = model
+    return rows
 
 
-def markdown(rows: Sequence[Json]) -> str:
-    """One line a method and number of requests, accuracies in percent."""
-    lines = [
-        "| method | requests | UA | RA | TA | forget loss of the last | drift | time, s |",
-        "|---|---|---|---|---|---|---|---|",
-    ]
+def _points(rows: Sequence[Json]) -> dict[tuple[str, int], list[Json]]:
+    """The draws of each chain and number of requests."""
+    groups: dict[tuple[str, int], list[Json]] = {}
     for row in rows:
-        cells = [row["method"], str(row["requests"]), *(f"{100 * row[name]:.2f}" for name in METRICS)]
-        if "rate" in row:
-            cells += [f"{row['loss_before']:.3f} → {row['loss_after']:.3f}", f"{row['drift']:.2%}"]
-            cells.append(f"{row['seconds']:.0f}")
-        else:
-            cells += ["", "", ""]
-        lines.append(f"| {' | '.join(cells)} |")
-    return "\n".join(lines)
+        groups.setdefault((row["method"], row["requests"]), []).append(row)
+    return groups
 
 
-def draw(rows: Sequence[Json], target: Path) -> None:
-    """Accuracy on the remaining and on the test rows, against the number of requests."""
-    figure = Figure(figsize=(9, 4), layout="constrained", facecolor="white")
-    for axes, metric, title in zip(
-        figure.subplots(1, 2), ("RA", "TA"), ("remaining rows", "test rows"), strict=True
-    ):
-        for name in dict.fromkeys(row["method"] for row in rows):
-            points = [(row["requests"], 100 * row[metric]) for row in rows if row["method"] == name]
-            style = "--" if name in {RETRAINED, ORIGINAL} else "-"
-            axes.plot(*zip(*points, strict=True), style, marker="o", label=name)
-        axes.set_title(f"accuracy on {title}, %")
-        axes.set_xlabel("requests of 32 rows")
-    figure.axes[1].legend()
-    target.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(target, dpi=120)
+def chains_table(rows: Sequence[Json], *, with_paper: bool) -> str:
+    """One line a chain and number of requests."""
+    paper = numbers()["table1"]
+    lines = []
+    for (method, count), group in _points(rows).items():
+        cells = [method, str(count), mean_text(group, "U", PERCENT)]
+        for name in SCORES:
+            cell = mean_text(group, name, PERCENT)
+            if with_paper and method == FREE_SO.name and count in paper["requests"]:
+                cell += f" ({paper[f'{name}A'][paper['requests'].index(count)]:.2f})"
+            cells.append(cell)
+        lines.append([*cells, mean_text(group, "loss", digits=3), mean_text(group, "seconds", digits=0)])
+    return table(["method", "requests", "U", *SCORES, "loss of all forgotten rows", "time, s"], lines)
 
 
-if __name__ == "__main__":
-    main()
+def decline(rows: Sequence[Json], setting: Setting) -> list[str]:
+    """From the first to the last request, ours and the paper's."""
+    paper, points = numbers()["table1"], _points(rows)
+    first, last = setting.measured[0], setting.measured[-1]
+    found = []
+    for name in SCORES:
+        after, before = (points.get((FREE_SO.name, count), []) for count in (last, first))
+        change = difference(after, before, name, PERCENT)
+        printed = paper[f"{name}A"][-1] - paper[f"{name}A"][0]
+        found.append(
+            f"{name} from request {first} to {last}: {change.text(sign=True)} points, {change.word}; the "
+            f"paper's falls by {-printed:.2f} from request 1 to 10."
+        )
+    return found
+
+
+def comparisons(rows: Sequence[Json], setting: Setting) -> list[str]:
+    """Chains against each other after the last request."""
+    points, last = _points(rows), setting.measured[-1]
+    found = []
+    for (one, other), claim in CLAIMS.items():
+        for name in SCORES:
+            left, right = (points.get((chain, last), []) for chain in (one, other))
+            told = difference_text(left, right, name, PERCENT)
+            found.append(
+                f"After {last} requests {name} of {one} less that of {other}: {told}; in the paper {claim}."
+            )
+    return found
+
+
+def picture(rows: Sequence[Json], title: str) -> Figure:
+    """Scores against the number of requests, RT and the original as levels."""
+    points = _points(rows)
+    panels = Panels(title, "requests")
+    for score in SCORES:
+        for chain in CHAINS:
+            found = [
+                (count, mean(group, score, PERCENT))
+                for (name, count), group in points.items()
+                if name == chain.name
+            ]
+            panels.line(score, chain.name, [(count, one) for count, one in found if one is not None])
+    for method in (RETRAINED, ORIGINAL):
+        group = [row for row in rows if row["method"] == method]
+        panels.level(method, {score: mean(group, score, PERCENT) for score in SCORES})
+    return panels.finished()

@@ -31,10 +31,10 @@ TOKENS, REMAINING = 64, 20
 BATCHES = ("--batch-tokens", "8192")  # of so small a model
 RETAIN, OTHERS = "retain_perturbed", "world_facts_perturbed"
 MOST_QUESTIONS = {RETAIN: 100, OTHERS: 20}
-MEASURES = {"ROUGE": "rouge_l", "prob.": "probability", "TR": "truth_ratio"}
+MEASURES = {"ROUGE": "rouge_l", "probability": "probability", "truth ratio": "truth_ratio"}
 METRICS = {
     **{f"forget {short}": f"tofu.forget.{name}" for short, name in MEASURES.items()},
-    "FQ": "tofu.forget_quality",
+    "forget quality": "tofu.forget_quality",
     **{f"remaining {short}": f"tofu.retain.{name}" for short, name in MEASURES.items()},
     "forget loss": "loss.forget",
 }

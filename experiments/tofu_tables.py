@@ -12,6 +12,7 @@ from typing import Any
 
 from commands import Json
 from data_cuts import NoDataError
+from draws_table import NOTHING
 from outcome import Outcome, table
 from paper_numbers import numbers
 from place import Place
@@ -19,12 +20,6 @@ from study import RETRAINED
 
 SPLITS = {"table10": "forget01", "table11": "forget05", "table12": "forget10"}
 SCRIPT = Path(__file__).with_name("tofu.py")
-BESIDE = {
-    "forget ROUGE-L": "forget ROUGE",
-    "forget probability": "forget probability",
-    "remaining ROUGE-L": "remaining ROUGE",
-    "remaining probability": "remaining probability",
-}
 PLACED = {"method", "gap", "seconds"}
 OBJECTIVES = ("MLR", "MLF", "NORM")
 
@@ -75,13 +70,14 @@ def run(place: Place, target: str) -> Outcome:
 
 def split_table(rows: Sequence[Json], printed: Mapping[str, Any]) -> str:
     """One line a method."""
-    names = [name for name, value in rows[0].items() if name not in PLACED and isinstance(value, float)]
+    names = [name for name in rows[0] if name not in PLACED]
     lines = []
     for row in rows:
         cells = [row["method"]]
         for name in names:
             paper = _paper(printed, row["method"], name)
-            cells.append(f"{row[name]:.3f}" + ("" if paper is None else f" ({paper:.2f})"))
+            ours = NOTHING if row[name] is None else f"{row[name]:.3g}"
+            cells.append(ours if paper is None else f"{ours} ({paper:.3g})")
         cells.append(f"{row['gap']:.2f}" if "gap" in row else "")
         cells.append(f"{row['seconds']:.0f}" if "seconds" in row else "")
         lines.append(cells)
@@ -90,15 +86,15 @@ def split_table(rows: Sequence[Json], printed: Mapping[str, Any]) -> str:
 
 def _paper(printed: Mapping[str, Any], method: str, name: str) -> float | None:
     """The paper's number, if it has the method and the column."""
-    if method not in printed or name not in BESIDE:
+    if method not in printed or name not in printed["columns"]:
         return None
-    return float(printed[method][printed["columns"].index(BESIDE[name])])
+    return float(printed[method][printed["columns"].index(name)])
 
 
 def findings(rows: Sequence[Json], printed: Mapping[str, Any]) -> list[str]:
     """The paper: masks keep more of the remaining answers; FT and SA forget nothing."""
-    ours = {row["method"]: row for row in rows if row.keys() >= BESIDE.keys()}
     kept, forgotten = "remaining probability", "forget probability"
+    ours = {row["method"]: row for row in rows if None not in (row[kept], row[forgotten])}
     found = []
     for method in ("GA", "GD", "DPO", "NPO"):
         for objective in OBJECTIVES:

@@ -169,14 +169,17 @@ def test_requests_one_after_the_other_are_compared_with_the_papers() -> None:
 
 
 def test_tofu_is_shown_beside_the_papers_numbers() -> None:
-    values = {"forget ROUGE-L": 0.5, "forget probability": 0.4, "remaining probability": 0.9}
-    values |= {"remaining ROUGE-L": 0.8, "AUC": 0.5}
+    values = {"forget ROUGE": 0.5, "forget probability": 0.4, "remaining probability": 0.9}
+    values |= {"remaining ROUGE": 0.8, "AUC": 0.5}
     rows = [{"method": name, **values} for name in ("original", "RT", "FT", "GA", "MLR-GA")]
     rows[-1]["remaining probability"] = 0.95
     text = tofu_tables.split_table(rows, numbers()["table12"])
-    assert cells_of(text, "GA")[1:4] == ["0.500 (0.00)", "0.400 (0.00)", "0.900 (0.00)"]
-    assert cells_of(text, "original")[1] == "0.500"
+    assert cells_of(text, "GA")[1:4] == ["0.5 (0.00119)", "0.4 (6.26e-33)", "0.9 (1.57e-32)"]
+    assert cells_of(text, "original")[1] == "0.5"
     told = tofu_tables.findings(rows, numbers()["table12"])
+    broken = {"method": "MLF-GA", **dict.fromkeys(values)}
+    assert cells_of(tofu_tables.split_table([*rows, broken], numbers()["table12"]), "MLF-GA")[1] == "– (0.14)"
+    assert tofu_tables.findings([*rows, broken], numbers()["table12"]) == told
     assert told[0] == "MLR-GA less GA in remaining probability: +0.05; the paper's +0.33."
     assert told[-1] == "FT less RT in forget probability: +0.00; the paper's +0.81."
 

@@ -9,6 +9,7 @@ from speu_cli.evaluation.gates import check, parse
 from speu_cli.evaluation.metrics import measure
 from speu_cli.evaluation.report.contents import Contents, Known
 from speu_cli.evaluation.report.movement import Movement
+from speu_cli.stages.evaluation_identity import Encoding, Identity
 from speu_cli.tasks.outcomes import Outcomes
 
 SCRIPT = "<script>document.title='owned'</script>"
@@ -20,6 +21,14 @@ HOSTILE = [
     "a|b\n# heading [link](http://example.invalid) `code`",
     "{{ 7 * 7 }}{% raw %}",
 ]
+IDENTITY = Identity(
+    task="classification",
+    score="accuracy",
+    seed=0,
+    encoding=Encoding(max_length=128, doc_stride=None, template=None),
+    sets={"forget": "f" * 64, "remaining": "a" * 64, "test": "e" * 64},
+    weights={"model": "1" * 64, "original": "0" * 64, "reference": "2" * 64},
+)
 COLUMNS = Columns(id="id", text="text", text_pair=None, label="label")
 
 

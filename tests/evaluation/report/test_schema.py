@@ -3,7 +3,7 @@ import json
 import jsonschema
 import pytest
 
-from reports import contents
+from reports import IDENTITY, contents
 from speu_cli.cli.output import as_json
 from speu_cli.evaluation.report.schema import eval_schema
 from speu_cli.stages.evaluate import EvaluateResult, Evidence
@@ -22,6 +22,7 @@ def published(references=1):
         test_examples=60,
         seconds=1.5,
         peak_memory_bytes=1000,
+        identity=IDENTITY,
         evidence=Evidence({}, {}),
     )
     return json.loads(json.dumps(as_json(result.as_json()), allow_nan=False))
@@ -55,6 +56,8 @@ def test_results_follow_it_and_it_names_all_their_fields(references):
         lambda one: one["gates"][0].update(value="high"),
         lambda one: one.update(forget_examples=1.5),
         lambda one: one.update(seconds=None),
+        lambda one: one["identity"]["sets"].pop("test"),
+        lambda one: one["identity"]["weights"].update(model="no digest"),
     ],
 )
 def test_other_things_do_not_follow_it(damage):

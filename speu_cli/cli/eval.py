@@ -22,7 +22,7 @@ from speu_cli.cli.options import (
 )
 from speu_cli.cli.output import Output
 from speu_cli.cli.report_options import ReportOptions
-from speu_cli.cli.wording import duration, part_of, size
+from speu_cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
     from speu_cli.stages.attacks import AttackResult

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from speu_cli.cli import wording
+from speu_cli import wording
 
 
 @pytest.mark.parametrize(

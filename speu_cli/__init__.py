@@ -1,7 +1,7 @@
 """Make a fine-tuned transformer forget chosen training examples.
 
 The stages are functions: ``fisher`` (and ``plan``, its dry run), ``merge``, ``mask``, ``unlearn``,
-``train_unlearn``, ``retrain``, ``evaluate``, ``train`` and ``inspect``; of successive requests
+``train_unlearn``, ``retrain``, ``evaluate``, ``compare``, ``train`` and ``inspect``; of successive requests
 ``start_requests``, ``serve_request``, ``list_requests``, ``show_request``, ``verify_requests``,
 ``report_requests`` and ``compact_requests``.
 Each name is imported when it is first used, so that ``import speu_cli`` costs nothing.
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from speu_cli.progress import Progress, Silent
     from speu_cli.stages.attack_choice import AttackChoice
     from speu_cli.stages.attacks import AttackResult
+    from speu_cli.stages.compare import CompareResult, compare
     from speu_cli.stages.evaluate import EvaluateResult, Evidence, evaluate
     from speu_cli.stages.fisher import FisherResult, fisher
     from speu_cli.stages.inspect import InspectResult, inspect
@@ -53,6 +54,7 @@ __all__ = [
     "AttackChoice",
     "AttackResult",
     "CompactResult",
+    "CompareResult",
     "DataChoice",
     "EvaluateResult",
     "Evidence",
@@ -85,6 +87,7 @@ __all__ = [
     "WatchChoice",
     "__version__",
     "compact_requests",
+    "compare",
     "evaluate",
     "fisher",
     "inspect",
@@ -118,6 +121,7 @@ _NAMES_OF_MODULES = {
     "speu_cli.progress": ["Progress", "Silent"],
     "speu_cli.stages.attack_choice": ["AttackChoice"],
     "speu_cli.stages.attacks": ["AttackResult"],
+    "speu_cli.stages.compare": ["CompareResult", "compare"],
     "speu_cli.stages.evaluate": ["EvaluateResult", "Evidence", "evaluate"],
     "speu_cli.stages.fisher": ["FisherResult", "fisher"],
     "speu_cli.stages.inspect": ["InspectResult", "inspect"],

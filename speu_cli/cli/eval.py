@@ -25,9 +25,9 @@ from speu_cli.cli.report_options import ReportOptions
 from speu_cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
+    from speu_cli.evaluation.forgetting import Forgetting
     from speu_cli.stages.attacks import AttackResult
     from speu_cli.stages.evaluate import EvaluateResult
-    from speu_cli.stages.evaluation_cost import Forgetting
 
 EXAMPLES = """
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/

@@ -16,12 +16,13 @@ from speu_cli.data.ids import forget_and_remaining, read_ids
 from speu_cli.data.selection import sample_flags, select_training
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.evaluation.comparison import MODEL, ORIGINAL, compare
+from speu_cli.evaluation.forgetting import Forgetting
 from speu_cli.evaluation.gates import GateResult, check, parse
 from speu_cli.evaluation.metric import Metric
 from speu_cli.stages.attack_choice import AttackChoice
 from speu_cli.stages.attacks import AttackResult, prepare
 from speu_cli.stages.comparable import common_settings, require_comparable
-from speu_cli.stages.evaluation_cost import Forgetting, bytes_read, forgetting
+from speu_cli.stages.evaluation_cost import bytes_read, forgetting
 from speu_cli.stages.evaluation_identity import Identity, identity
 from speu_cli.stages.examination import Examination
 from speu_cli.stages.measuring import Measuring

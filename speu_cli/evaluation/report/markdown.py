@@ -23,28 +23,30 @@ def markdown(contents: Contents) -> str:
     parts = [
         "# What the model still knows",
         f"**{summary.verdict}.**",
-        _items([f"{'met' if g.passed else 'NOT MET'}: {g.expression}: {g.reason}" for g in contents.gates]),
+        items([f"{'met' if g.passed else 'NOT MET'}: {g.expression}: {g.reason}" for g in contents.gates]),
         "## What was asked and done",
         in_markdown(f"{summary.asked} {summary.done}"),
         "## What was found",
-        _items(summary.findings),
+        items(summary.findings),
         "## What this does not show",
-        _items(summary.limits),
+        items(summary.limits),
     ]
     for group, content in metric_tables(contents).items():
-        parts += [f"## Metrics: {in_markdown(group)}", _table(content)]
-    parts += ["## Forgotten rows", _table(forgotten_table(contents))]
+        parts += [f"## Metrics: {in_markdown(group)}", table(content)]
+    parts += ["## Forgotten rows", table(forgotten_table(contents))]
     if contents.record:
-        parts += ["## Settings and hashes", _table(settings_table(contents.record))]
+        parts += ["## Settings and hashes", table(settings_table(contents.record))]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def _items(sentences: Sequence[str]) -> str:
+def items(sentences: Sequence[str]) -> str:
+    """Write sentences as a list, escaped."""
     return "\n".join(f"- {in_markdown(visible(one, LONGEST))}" for one in sentences)
 
 
-def _table(table: Table) -> str:
-    lines = [table.header, ["---"] * len(table.header), *table.rows]
+def table(content: Table) -> str:
+    """Write a table, escaped."""
+    lines = [content.header, ["---"] * len(content.header), *content.rows]
     escaped = [[cell if cell == "---" else in_markdown(cell) for cell in line] for line in lines]
-    note = f"\n\n{in_markdown(table.note)}" if table.note else ""
+    note = f"\n\n{in_markdown(content.note)}" if content.note else ""
     return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + note

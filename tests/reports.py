@@ -1,14 +1,22 @@
-"""What a report is made from, made up: hostile ids and texts, every figure there."""
+"""What a report is made from, made up: hostile ids and texts, every figure there; and what is published."""
+
+import json
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
+from speu_cli.cli.output import as_json
 from speu_cli.data.columns import Columns
 from speu_cli.data.examples import Example, Examples
+from speu_cli.evaluation.forgetting import Forgetting
 from speu_cli.evaluation.gaps import gaps
 from speu_cli.evaluation.gates import check, parse
 from speu_cli.evaluation.metrics import measure
+from speu_cli.evaluation.noise import mean_of_references, noise
 from speu_cli.evaluation.report.contents import Contents, Known
 from speu_cli.evaluation.report.movement import Movement
+from speu_cli.stages.evaluate import EvaluateResult, Evidence
 from speu_cli.stages.evaluation_identity import Encoding, Identity
 from speu_cli.tasks.outcomes import Outcomes
 
@@ -81,3 +89,31 @@ def contents(
         known=Known(selected, [*movement, Movement(None, "classifier", 0.0, 0.0)]),
         show_text=show_text,
     )
+
+
+def published(references: int = 1) -> dict[str, Any]:
+    """What ``speu eval --json`` would print of it."""
+    made = contents(references=references, require=("testing_accuracy>=0.1", "nothing>=1"))
+    each = [made.metrics[name] for name in made.references]
+    weights = {**IDENTITY.weights, **{f"reference-{number}": str(number) * 64 for number in range(2, 6)}}
+    names = ["model", "original", "reference", *(f"reference-{number}" for number in range(2, 6))]
+    identity = replace(IDENTITY, weights={name: weights[name] for name in names[: 2 + references]})
+    result = EvaluateResult(
+        model=dict(made.metrics["model"]),
+        original=dict(made.metrics["original"]),
+        reference=mean_of_references(each) if each else None,
+        gaps=None if made.gaps is None else dict(made.gaps),
+        gates=list(made.gates),
+        forget_examples=12,
+        remaining_examples=60,
+        test_examples=60,
+        seconds=1.5,
+        peak_memory_bytes=1000,
+        identity=identity,
+        evidence=Evidence({}, {}),
+        references=[dict(one) for one in each],
+        noise=noise(each),
+        forgetting=Forgetting("spe-so", {"heads": (2, 48)}, 100, 1000, 5_000),
+    )
+    found: dict[str, Any] = json.loads(json.dumps(as_json(result.as_json()), allow_nan=False))
+    return found

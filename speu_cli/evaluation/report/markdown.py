@@ -1,13 +1,10 @@
 """The report as Markdown: the summary and the metrics, for a pull request or a ticket."""
 
-from collections.abc import Sequence
-
 from speu_cli.evaluation.report.contents import Contents
-from speu_cli.evaluation.report.rows import Table, forgotten_table, metric_tables, settings_table
+from speu_cli.evaluation.report.markup import items, table
+from speu_cli.evaluation.report.rows import forgotten_table, metric_tables, settings_table
 from speu_cli.evaluation.report.summary import summarize
-from speu_cli.evaluation.report.visible import in_markdown, visible
-
-LONGEST = 300
+from speu_cli.evaluation.report.visible import in_markdown
 
 
 def markdown(contents: Contents) -> str:
@@ -37,16 +34,3 @@ def markdown(contents: Contents) -> str:
     if contents.record:
         parts += ["## Settings and hashes", table(settings_table(contents.record))]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def items(sentences: Sequence[str]) -> str:
-    """Write sentences as a list, escaped."""
-    return "\n".join(f"- {in_markdown(visible(one, LONGEST))}" for one in sentences)
-
-
-def table(content: Table) -> str:
-    """Write a table, escaped."""
-    lines = [content.header, ["---"] * len(content.header), *content.rows]
-    escaped = [[cell if cell == "---" else in_markdown(cell) for cell in line] for line in lines]
-    note = f"\n\n{in_markdown(content.note)}" if content.note else ""
-    return "\n".join(f"| {' | '.join(line)} |" for line in escaped) + note

@@ -6,8 +6,9 @@ from speu_cli.evaluation.report.contents import FORGET, REMAINING, TEST, Content
 from speu_cli.evaluation.report.drawing import Drawing
 from speu_cli.evaluation.report.movement import Movement
 from speu_cli.evaluation.report.rendering import render
-from speu_cli.evaluation.report.rows import Table, forgotten_table, metric_tables, settings_table
+from speu_cli.evaluation.report.rows import forgotten_table, metric_tables, settings_table
 from speu_cli.evaluation.report.summary import summarize
+from speu_cli.evaluation.table import Table
 
 
 def page(contents: Contents, drawings: Sequence[Drawing]) -> str:

@@ -4,9 +4,9 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from speu_cli.evaluation.report.rows import Table
 from speu_cli.evaluation.runs.lineup import RUN, Model
 from speu_cli.evaluation.runs.tables import name_of
+from speu_cli.evaluation.table import Table
 
 
 @dataclass(frozen=True)

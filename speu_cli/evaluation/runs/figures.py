@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 LONGEST = 24  # characters of a name in a legend
 COLUMNS = 2
 LINE = 0.17  # inches of a line of the legend
-NEAR = 0.03  # of an axis: points that would hide each other's numbers
+NEAR = 0.06  # of an axis: points that would hide each other's numbers
 _MARKS = {ORIGINAL: (BEFORE, "s"), REFERENCE: (RETRAINED, "*"), RUN: (AFTER, "o")}
 
 
@@ -149,7 +149,13 @@ def _draw(points: Sequence[Point], names: tuple[str, str], logarithmic: bool, ax
         axes.plot(
             point.x, point.y, shape, color=color, markersize=size, clip_on=False, label=point.label, zorder=3
         )
-    axes.set(xlabel=names[0], ylabel=names[1], xscale="log" if logarithmic else "linear")
+    axes.set(xlabel=names[0], ylabel=names[1])
+    if logarithmic:
+        from matplotlib.ticker import LogFormatter
+
+        axes.set_xscale("log")
+        axes.xaxis.set_major_formatter(LogFormatter())
+        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
     axes.margins(0.1)
     for marks, x, y in _together(points, logarithmic):
         axes.annotate(", ".join(marks), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)

@@ -1,6 +1,6 @@
 """A comparison as Markdown: for a pull request or a paper's notes."""
 
-from speu_cli.evaluation.report.markdown import LONGEST, items, table
+from speu_cli.evaluation.report.markup import LONGEST, items, table
 from speu_cli.evaluation.report.visible import in_markdown, visible
 from speu_cli.evaluation.runs.contents import Contents
 

@@ -2,11 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from speu_cli.evaluation.report.rows import Table
 from speu_cli.evaluation.report.visible import visible
 from speu_cli.evaluation.runs.lineup import LONGEST_NAME, REFERENCE, RUN, Model
 from speu_cli.evaluation.runs.named import NOT_MEASURED, told
-from speu_cli.evaluation.table import points
+from speu_cli.evaluation.table import Table, points
 from speu_cli.wording import duration, part_of, size
 
 EFFICACY, FIDELITY, GAPS, COST = "efficacy", "fidelity", "gaps", "cost"

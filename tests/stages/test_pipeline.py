@@ -248,7 +248,7 @@ def test_ids_and_exclude_are_two_ways_to_say_the_same(bert: Home, tmp_path: Path
     assert (by_ids.examples, by_ids.used, by_ids.unseen_loss) == (TRAIN - 10, TRAIN - 10, None)
     assert (tmp_path / "by-ids").read_bytes() == (tmp_path / "by-exclude").read_bytes()
     # The set is now smaller than the file: an id outside it was never trained on.
-    with pytest.raises(InputError, match="row-0-0"):
+    with pytest.raises(InputError, match="but the statistics exclude them: 'row-0-0'"):
         speu_cli.unlearn(
             bert.model, tmp_path / "by-ids", train, bert.path("ids.txt"), tmp_path / "new", target_loss=1.0
         )

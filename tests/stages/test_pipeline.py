@@ -357,6 +357,12 @@ def test_inspect(bert: Home, tmp_path: Path) -> None:
     unlearn(bert, tmp_path / "new", sparsity=0.5)
     folder = speu_cli.inspect(tmp_path / "new")
     assert folder.record == read_record(tmp_path / "new")
+    facts = dict(folder.summary)
+    assert facts["heads"] == "4 of 8 (50 %) could change"
+    assert facts["filters"] == "24 of 48 (50 %) could change"
+    whole = sum(tensor.numel() for tensor in load_file(tmp_path / "new" / "model.safetensors").values())
+    changed = folder.record["parameters_changed"]
+    assert facts["parameters"].startswith(f"{changed:,} of {whole:,} (")
     assert [statistics.kind, mask.kind, folder.kind] == ["statistics", "mask", "unlearning"]
     assert speu_cli.inspect(tmp_path / "new" / MASK_NAME).kind == "mask"
 

@@ -10,7 +10,7 @@ from speu_cli.errors import ArtifactError, InputError
 from speu_cli.evaluation.report.visible import visible
 from speu_cli.evaluation.runs.contents import Contents
 from speu_cli.evaluation.runs.figures import figures
-from speu_cli.evaluation.runs.lineup import ORIGINAL, REFERENCE, Model, line_up
+from speu_cli.evaluation.runs.lineup import ORIGINAL, REFERENCE, ComparedModel, line_up
 from speu_cli.evaluation.runs.made import seconds_of
 from speu_cli.evaluation.runs.markdown import markdown
 from speu_cli.evaluation.runs.named import require_known, sort
@@ -42,7 +42,7 @@ class CompareResult:
     forget_examples: int
     remaining_examples: int
     test_examples: int
-    models: list[Model]
+    models: list[ComparedModel]
     notes: list[str]
 
     def contents(self, metrics: Sequence[str] = ()) -> Contents:
@@ -176,7 +176,9 @@ def _check_names(runs: Mapping[str, Path]) -> None:
             )
 
 
-def _timed(models: Sequence[Model], made: Mapping[str, Path], forget_examples: int) -> list[Model]:
+def _timed(
+    models: Sequence[ComparedModel], made: Mapping[str, Path], forget_examples: int
+) -> list[ComparedModel]:
     """Add the times that are told of models.
 
     Returns:

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from speu_cli.evaluation.runs.lineup import RUN, Model
+from speu_cli.evaluation.runs.lineup import RUN, ComparedModel
 from speu_cli.evaluation.runs.tables import name_of
 from speu_cli.evaluation.table import Table
 
@@ -21,7 +21,7 @@ class Contents:
         notes: What does not agree.
     """
 
-    models: Sequence[Model]
+    models: Sequence[ComparedModel]
     tables: Mapping[str, Table]
     sizes: Mapping[str, int]
     score: str

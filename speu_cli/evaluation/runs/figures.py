@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from speu_cli.evaluation.report.drawing import HEIGHT, Drawing
 from speu_cli.evaluation.report.palette import AFTER, BEFORE, RETRAINED
 from speu_cli.evaluation.report.visible import visible
-from speu_cli.evaluation.runs.lineup import ORIGINAL, REFERENCE, RUN, Model
+from speu_cli.evaluation.runs.lineup import ORIGINAL, REFERENCE, RUN, ComparedModel
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -32,7 +32,7 @@ class Point:
         y: Likewise.
     """
 
-    model: Model
+    model: ComparedModel
     mark: str
     x: float
     y: float
@@ -44,7 +44,7 @@ class Point:
         return f"{self.mark}  {visible(self.model.name, LONGEST)}".replace("$", r"\$")
 
 
-def figures(models: Sequence[Model], score: str) -> list[Drawing]:
+def figures(models: Sequence[ComparedModel], score: str) -> list[Drawing]:
     """Make the figures that there is something to draw of.
 
     Args:
@@ -57,16 +57,16 @@ def figures(models: Sequence[Model], score: str) -> list[Drawing]:
     return [*_of_fidelity(models, score), *_of_time(models, score)]
 
 
-def _of_fidelity(models: Sequence[Model], score: str) -> Iterator[Drawing]:
+def _of_fidelity(models: Sequence[ComparedModel], score: str) -> Iterator[Drawing]:
     """Distances from the retrained model, or without one the scores themselves."""
     compared = any(model.gaps for model in models)
 
-    def gap(model: Model, place: str) -> float:
+    def gap(model: ComparedModel, place: str) -> float:
         if model.kind == REFERENCE:
             return 0.0
         return (model.gaps or {}).get(f"gap.{place}_{score}", math.nan)
 
-    def share(model: Model, place: str) -> float:
+    def share(model: ComparedModel, place: str) -> float:
         metric = model.metrics.get(f"{place}_{score}")
         return math.nan if metric is None else 100 * metric.value
 
@@ -94,10 +94,10 @@ def _of_fidelity(models: Sequence[Model], score: str) -> Iterator[Drawing]:
     yield _drawing("fidelity", "Forgotten and kept", f"{told} {_listed(points)}", points, axes)
 
 
-def _of_time(models: Sequence[Model], score: str) -> Iterator[Drawing]:
+def _of_time(models: Sequence[ComparedModel], score: str) -> Iterator[Drawing]:
     compared = any(model.gaps for model in models)
 
-    def distance(model: Model) -> float:
+    def distance(model: ComparedModel) -> float:
         if not compared:
             return 100 * model.metrics[f"unlearning_{score}"].value
         return 0.0 if model.kind == REFERENCE else (model.gaps or {}).get("gap.average", math.nan)
@@ -112,7 +112,9 @@ def _of_time(models: Sequence[Model], score: str) -> Iterator[Drawing]:
     yield _drawing("time", "Time", f"{told} {_listed(points)}", points, axes, logarithmic=True)
 
 
-def _points(models: Sequence[Model], x: Callable[[Model], float], y: Callable[[Model], float]) -> list[Point]:
+def _points(
+    models: Sequence[ComparedModel], x: Callable[[ComparedModel], float], y: Callable[[ComparedModel], float]
+) -> list[Point]:
     """The models that have a place, numbered as they come: the same number in every figure."""
     found, number = [], 0
     for model in models:

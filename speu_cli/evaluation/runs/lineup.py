@@ -21,7 +21,7 @@ RUN: Kind = "run"
 
 
 @dataclass(frozen=True)
-class Model:
+class ComparedModel:
     """A model of the comparison.
 
     Attributes:
@@ -58,7 +58,7 @@ class Lineup:
         notes: Sentences on what does not agree.
     """
 
-    models: list[Model]
+    models: list[ComparedModel]
     notes: list[str]
 
 
@@ -80,14 +80,18 @@ def line_up(runs: Sequence[Run]) -> Lineup:
     sides = dict(_named(REFERENCE, references))
     only = next(iter(sides)) if len(sides) == 1 else None
 
-    def beside(model: Model) -> Model:
+    def beside(model: ComparedModel) -> ComparedModel:
         against = names.get(model.runs[0], only)
         return model if against is None else _compared(model, against, sides[against])
 
-    models = [Model(name, ORIGINAL, one.runs, one.side.metrics) for name, one in _named(ORIGINAL, originals)]
-    models += [Model(run.name, RUN, [run.name], run.model.metrics, forgetting=run.forgetting) for run in runs]
+    models = [
+        ComparedModel(name, ORIGINAL, one.runs, one.side.metrics) for name, one in _named(ORIGINAL, originals)
+    ]
+    models += [
+        ComparedModel(run.name, RUN, [run.name], run.model.metrics, forgetting=run.forgetting) for run in runs
+    ]
     compared = [beside(model) for model in models]
-    retrained = [Model(name, REFERENCE, one.runs, one.side.metrics) for name, one in sides.items()]
+    retrained = [ComparedModel(name, REFERENCE, one.runs, one.side.metrics) for name, one in sides.items()]
     return Lineup(
         models=[*compared[: len(originals)], *retrained, *compared[len(originals) :]],
         notes=[
@@ -141,7 +145,7 @@ def _named(kind: Kind, sides: Sequence[Common]) -> list[tuple[str, Common]]:
     return [(f"{kind} of {one.runs[0]}", one) for one in sides]
 
 
-def _compared(model: Model, against: str, reference: Common) -> Model:
+def _compared(model: ComparedModel, against: str, reference: Common) -> ComparedModel:
     distances, floor = gaps(model.metrics, reference.side.metrics), noise(reference.side.each)
     inside = None if floor is None else inside_noise(distances, floor)
     return replace(model, against=against, gaps=distances, noise=floor, inside_noise=inside)

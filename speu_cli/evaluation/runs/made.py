@@ -4,10 +4,12 @@ import math
 from collections.abc import Mapping
 
 from speu_cli.evaluation.runs.fields import Fields
-from speu_cli.evaluation.runs.lineup import Model
+from speu_cli.evaluation.runs.lineup import ComparedModel
 
 
-def seconds_of(values: Mapping[str, object], source: str, model: Model, forget_examples: int) -> float:
+def seconds_of(
+    values: Mapping[str, object], source: str, model: ComparedModel, forget_examples: int
+) -> float:
     """Read the time of a request or of a training.
 
     Args:

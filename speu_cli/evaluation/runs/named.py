@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from speu_cli.errors import InputError
-from speu_cli.evaluation.runs.lineup import RUN, Model
+from speu_cli.evaluation.runs.lineup import RUN, ComparedModel
 from speu_cli.evaluation.table import cell, points
 from speu_cli.wording import duration, size
 
@@ -14,7 +14,7 @@ SECONDS, CHANGED, WRITTEN = "seconds", "parameters_changed", "bytes_written"
 DESCENDING = "-"
 
 
-def value_of(model: Model, name: str) -> float:
+def value_of(model: ComparedModel, name: str) -> float:
     """Look up a number of a model.
 
     Args:
@@ -32,7 +32,7 @@ def value_of(model: Model, name: str) -> float:
     return math.nan if found is None else float(found)
 
 
-def told(model: Model, name: str) -> str:
+def told(model: ComparedModel, name: str) -> str:
     """Write a number of a model for a person, a metric with its interval.
 
     Args:
@@ -54,7 +54,7 @@ def told(model: Model, name: str) -> str:
     return size(value) if name == WRITTEN else f"{value:,.0f}"
 
 
-def require_known(models: Sequence[Model], names: Iterable[str]) -> None:
+def require_known(models: Sequence[ComparedModel], names: Iterable[str]) -> None:
     """Refuse names that no model has a number of.
 
     Args:
@@ -73,7 +73,7 @@ def require_known(models: Sequence[Model], names: Iterable[str]) -> None:
             raise InputError(f"no model has {name!r}, expected a metric such as {', '.join(near)}")
 
 
-def sort(models: Sequence[Model], by: str) -> list[Model]:
+def sort(models: Sequence[ComparedModel], by: str) -> list[ComparedModel]:
     """Order the runs by a number; originals and retrained models stay in front.
 
     Args:
@@ -87,7 +87,7 @@ def sort(models: Sequence[Model], by: str) -> list[Model]:
     require_known(models, [name])
     sign = -1 if by.startswith(DESCENDING) else 1
 
-    def rank(model: Model) -> float:
+    def rank(model: ComparedModel) -> float:
         value = sign * value_of(model, name)
         return math.inf if math.isnan(value) else value
 
@@ -95,7 +95,7 @@ def sort(models: Sequence[Model], by: str) -> list[Model]:
     return [*(model for model in models if model.kind != RUN), *runs]
 
 
-def _of_request(model: Model, name: str) -> int | None:
+def _of_request(model: ComparedModel, name: str) -> int | None:
     if model.forgetting is None:
         return None
     return {CHANGED: model.forgetting.parameters_changed, WRITTEN: model.forgetting.bytes_written}.get(name)

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 
 from speu_cli.evaluation.report.visible import visible
-from speu_cli.evaluation.runs.lineup import LONGEST_NAME, REFERENCE, RUN, Model
+from speu_cli.evaluation.runs.lineup import LONGEST_NAME, REFERENCE, RUN, ComparedModel
 from speu_cli.evaluation.runs.named import NOT_MEASURED, told
 from speu_cli.evaluation.table import Table, points
 from speu_cli.wording import duration, part_of, size
@@ -12,7 +12,7 @@ EFFICACY, FIDELITY, GAPS, COST = "efficacy", "fidelity", "gaps", "cost"
 AVERAGE = "average"
 
 
-def tables(models: Sequence[Model], score: str, metrics: Sequence[str] = ()) -> dict[str, Table]:
+def tables(models: Sequence[ComparedModel], score: str, metrics: Sequence[str] = ()) -> dict[str, Table]:
     """Lay models out as rows.
 
     Args:
@@ -34,17 +34,17 @@ def tables(models: Sequence[Model], score: str, metrics: Sequence[str] = ()) -> 
     return {name: table for name, table in found.items() if table.rows and len(table.header) > 1}
 
 
-def name_of(model: Model) -> str:
+def name_of(model: ComparedModel) -> str:
     """The name of a model, safe to print."""
     return visible(model.name, LONGEST_NAME)
 
 
-def _columns(models: Sequence[Model], names: Sequence[str]) -> Table:
+def _columns(models: Sequence[ComparedModel], names: Sequence[str]) -> Table:
     rows = [[name_of(model), *(told(model, name) for name in names)] for model in models]
     return Table(["model", *names], rows)
 
 
-def _gaps(models: Sequence[Model], score: str) -> Table:
+def _gaps(models: Sequence[ComparedModel], score: str) -> Table:
     """Distances in points, the noise of retraining below them, and where they are from if that is not one."""
     compared = [model for model in models if model.gaps is not None]
     names = [f"gap.{place}_{score}" for place in ("unlearning", "remaining", "testing")]
@@ -78,7 +78,7 @@ def _yes_or_no(flag: bool | None) -> str:
     return NOT_MEASURED if flag is None else "yes" if flag else "no"
 
 
-def _cost(models: Sequence[Model]) -> Table:
+def _cost(models: Sequence[ComparedModel]) -> Table:
     shown = [model for model in models if model.kind in {RUN, REFERENCE}]
     rows = [[name_of(model), *_cost_of(model)] for model in shown]
     header = ["model", "method", "units changed", "parameters changed", "written", "time"]
@@ -89,7 +89,7 @@ def _cost(models: Sequence[Model]) -> Table:
     )
 
 
-def _cost_of(model: Model) -> Iterator[str]:
+def _cost_of(model: ComparedModel) -> Iterator[str]:
     request = model.forgetting
     yield visible(request.method, LONGEST_NAME) if request else ""
     units = (request.selected or {}).items() if request else ()

@@ -12,7 +12,7 @@ from speu_cli.errors import InputError
 from speu_cli.evaluation.report.visible import visible
 from speu_cli.evaluation.runs.contents import Contents
 from speu_cli.evaluation.runs.figures import figures
-from speu_cli.evaluation.runs.lineup import Model, line_up
+from speu_cli.evaluation.runs.lineup import ComparedModel, line_up
 from speu_cli.evaluation.runs.markdown import markdown
 from speu_cli.evaluation.runs.named import require_known, sort, told, value_of
 from speu_cli.evaluation.runs.page import page
@@ -22,19 +22,19 @@ SIZES = {"forgotten": 12, "remaining": 60, "held out": 60}
 NAMES = [*HOSTILE, "$x_1$", "_private", "%s", "a" * 64]
 
 
-def models(**more: Any) -> list[Model]:
+def models(**more: Any) -> list[ComparedModel]:
     each = [
         run(name, evaluation(str(number), unlearning_accuracy=number / 10, **more))
         for number, name in enumerate(NAMES)
     ]
     found = line_up(each).models
     return [
-        Model(**{**vars(model), "seconds": 0.1 + number if model.kind == "run" else None})
+        ComparedModel(**{**vars(model), "seconds": 0.1 + number if model.kind == "run" else None})
         for number, model in enumerate(found)
     ]
 
 
-def contents(found: list[Model], *notes: str) -> Contents:
+def contents(found: list[ComparedModel], *notes: str) -> Contents:
     return Contents(found, tables(found, "accuracy"), SIZES, "accuracy", notes)
 
 

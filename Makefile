@@ -36,15 +36,17 @@ check: venv  ## lint, format, types, generated docs up to date, no broken link i
 	$(BIN)/mypy --strict
 	$(BIN)/python docs/generate_cli.py --check
 	$(BIN)/python docs/generate_python.py --check
+	$(BIN)/python docs/generate_metrics.py --check
 	$(SITE) site
 
 format: venv  ## let ruff mend what it can
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-docs: venv  ## the pages made of commands and docstrings, and all pages as a site in site/
+docs: venv  ## the pages made of commands, docstrings and definitions, and all pages as a site in site/
 	$(BIN)/python docs/generate_cli.py
 	$(BIN)/python docs/generate_python.py
+	$(BIN)/python docs/generate_metrics.py
 	$(SITE) site
 
 docs-links: venv  ## whether what the pages link to on other hosts is there; needs the network

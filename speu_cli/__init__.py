@@ -25,6 +25,7 @@ if TYPE_CHECKING:
         UnsafeStepError,
     )
     from speu_cli.evaluation.attacks import Curve, Point
+    from speu_cli.evaluation.definitions.definition import Definition, Unit
     from speu_cli.evaluation.forgetting import Forgetting
     from speu_cli.evaluation.gates import GateResult
     from speu_cli.evaluation.metric import Metric
@@ -75,6 +76,7 @@ __all__ = [
     "ComparedModel",
     "Curve",
     "DataChoice",
+    "Definition",
     "Drift",
     "Encoding",
     "EvaluateResult",
@@ -115,6 +117,7 @@ __all__ = [
     "TrainResult",
     "TrainUnlearnResult",
     "TrainingChoice",
+    "Unit",
     "UnlearnResult",
     "UnsafeStepError",
     "VerifyResult",
@@ -153,6 +156,7 @@ _NAMES_OF_MODULES = {
         "UnsafeStepError",
     ],
     "speu_cli.evaluation.attacks": ["Curve", "Point"],
+    "speu_cli.evaluation.definitions.definition": ["Definition", "Unit"],
     "speu_cli.evaluation.forgetting": ["Forgetting"],
     "speu_cli.evaluation.gates": ["GateResult"],
     "speu_cli.evaluation.metric": ["Metric"],

@@ -9,9 +9,11 @@ from functools import reduce
 from itertools import takewhile
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 import typer.main
+import yaml
 
 from speu_cli.cli.app import app
 from speu_cli.cli.main import main
@@ -22,7 +24,8 @@ PAGES = [page for folder in (".", "docs", "experiments") for page in sorted((ROO
 GENERATED = (
     "cli.md",
     "python.md",
-)  # by docs/generate_cli.py and docs/generate_python.py, from the code itself
+    "metric-table.md",
+)  # by docs/generate_….py, from the code itself
 WRITTEN = [page for page in PAGES if page.name not in GENERATED]
 
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -168,3 +171,35 @@ def test_the_guide_runs(
         assert main(words_of(command.removeprefix("$ "))) == 0, command
         printed = {re.split(r" {2,}", line)[0] for line in capsys.readouterr().out.splitlines()}
         assert {re.split(r" {2,}", line)[0] for line in shown} <= printed
+
+
+def pipelines() -> tuple[list[str], list[str]]:
+    """The commands of docs/ci.md for GitHub and for GitLab, the first of them outside of the sample data."""
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    github, gitlab = (yaml.safe_load(block) for kind, block in FENCED.findall(page) if kind == "yaml")
+    steps = [step for step in github["jobs"]["forget"]["steps"] if "run" in step]
+    assert [step.get("working-directory") for step in steps[1:]] == ["sample_data"] * (len(steps) - 1)
+    install, where, *commands = gitlab["forget"]["script"]
+    assert where == "cd sample_data"
+    return [step["run"] for step in steps], [install, *commands]
+
+
+def test_the_pipelines_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """On the sample data, all but the installation; what is kept of them is then there."""
+    github, gitlab = pipelines()
+    assert github == gitlab
+    assert github[0] == "python -m pip install ."
+    folder = Path(shutil.copytree(ROOT / "sample_data", tmp_path / "sample_data"))
+    monkeypatch.chdir(folder)
+    for line in github[1:]:
+        assert line.startswith("speu ")
+        assert main(words_of(line)) == 0, line
+    outcomes = [one.tag for one in ElementTree.parse(folder / "gates.xml").iter() if one.tag != "testcase"]
+    assert outcomes == ["testsuites", "testsuite", *["system-out"] * 3]
+    assert (folder / "report.html").is_file()
+
+
+def test_the_policy_that_is_shown_is_that_of_the_sample_data() -> None:
+    page = (ROOT / "docs" / "ci.md").read_text(encoding="utf-8")
+    (shown,) = (block for kind, block in FENCED.findall(page) if kind == "toml")
+    assert (ROOT / "sample_data" / "policy.toml").read_text(encoding="utf-8").endswith(shown)

@@ -7,6 +7,7 @@ import typer
 
 from speu_cli.cli import values
 from speu_cli.cli.attack_options import AttackOptions
+from speu_cli.cli.gate_options import GateOptions
 from speu_cli.cli.options import (
     DataOption,
     DataOptions,
@@ -17,7 +18,6 @@ from speu_cli.cli.options import (
     ShowOptions,
     of_input,
     of_method,
-    of_output,
     refuse_two_readers_of_stdin,
 )
 from speu_cli.cli.output import Output
@@ -25,6 +25,8 @@ from speu_cli.cli.report_options import ReportOptions
 from speu_cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from speu_cli.evaluation.forgetting import Forgetting
     from speu_cli.stages.attacks import AttackResult
     from speu_cli.stages.evaluate import EvaluateResult
@@ -32,7 +34,9 @@ if TYPE_CHECKING:
 EXAMPLES = """
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --reference retrained/ \\
-      --require 'testing_accuracy>=0.84' --json
+      --require 'testing_accuracy>=84%' --require 'gap.average<=2pt' --json
+  speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl \\
+      --policy policy.toml --junit gates.xml
   speu eval unlearned/ --data tofu.jsonl --forget ids.txt --test unseen.jsonl --reference retrained/ \\
       --perturbed forget=forget10_perturbed.jsonl --perturbed retain=retain_perturbed.jsonl
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/ \\
@@ -100,29 +104,20 @@ def evaluate(
     ] = None,
     attack: AttackOptions,
     seed: SeedOption = 0,
-    require: Annotated[
-        list[str] | None,
-        of_output(
-            "--require",
-            metavar="GATE",
-            help="Such as 'testing_accuracy>=0.84': exit with 1 if it is not met; may be repeated.",
-        ),
-    ] = None,
+    gate: GateOptions,
     report: ReportOptions,
     show: ShowOptions,
     run: RunOptions,
 ) -> None:
     """Measure what a model still knows of the forgotten, the remaining and the test examples."""
     refuse_two_readers_of_stdin(forget=forget, exclude=exclude)
+    gate.require_purpose()
     out = show.output()
     with out.working(data, test) as progress:
         from speu_cli.stages.evaluate import evaluate as stage
 
-        if report.touched:
-            from speu_cli.stages.report import check_mask, check_report
-
-            check_report(report.files(), (model, data, forget, test, original, exclude, *(reference or ())))
-            check_mask(report.files(), model)
+        inputs = (model, data, forget, test, original, exclude, *(reference or ()), gate.policy)
+        _check_files(report, gate, model, inputs)
         result = stage(
             model,
             data,
@@ -136,16 +131,41 @@ def evaluate(
             generate=generate,
             perturbed=values.by_name("--perturbed", perturbed or ()),
             attacks=attack.choice(),
-            require=require or (),
+            require=gate.require or (),
+            policy=gate.policy,
             choice=choice.choice(),
             runtime=run.runtime(progress),
         )
-    _show(out, result)  # before the report: a full disk must not cost what was measured
-    if report.touched:
+    _show(out, result)  # before the files: a full disk must not cost what was measured
+    _write_files(report, gate, result, model, original)
+    _fail_unless(result.passed)
+
+
+def _check_files(
+    report: ReportOptions, gate: GateOptions, model: Path, inputs: "Iterable[str | Path | None]"
+) -> None:
+    """Refuse what could not or must not be written, before anything is measured."""
+    if not report.touched and gate.junit is None:
+        return
+    from speu_cli.stages.report import check_mask, check_report
+
+    check_report(report.files(gate.junit), inputs)
+    if report.asked:
+        check_mask(report.files(gate.junit), model)
+
+
+def _write_files(
+    report: ReportOptions, gate: GateOptions, result: "EvaluateResult", model: Path, original: Path | None
+) -> None:
+    """Write what was asked for beside the result."""
+    if gate.junit is not None:
+        from speu_cli.stages.requirements import write_junit
+
+        write_junit(gate.junit, result.gates, model=model, seconds=result.seconds, force=report.force)
+    if report.asked:
         from speu_cli.stages.report import write_report
 
-        write_report(report.files(), result, model, original)
-    _fail_unless(result.passed)
+        write_report(report.files(gate.junit), result, model, original)
 
 
 def _show(out: Output, result: "EvaluateResult") -> None:
@@ -179,7 +199,8 @@ def _show(out: Output, result: "EvaluateResult") -> None:
         }
     )
     for gate in result.gates:
-        print(f"{'met' if gate.passed else 'NOT MET':<7}  {gate.expression}: {gate.reason}")
+        why = "" if gate.why is None else f" ({gate.why})"
+        print(f"{'met' if gate.passed else 'NOT MET':<7}  {gate.expression}: {gate.reason}{why}")
 
 
 def _of_request(forgetting: "Forgetting | None") -> dict[str, object]:

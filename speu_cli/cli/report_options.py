@@ -47,8 +47,13 @@ class ReportOptions:
         """Whether any of them was given."""
         return self != ReportOptions()
 
-    def files(self) -> ReportFiles:
-        """Return what the stage takes."""
+    @property
+    def asked(self) -> bool:
+        """Whether a report is to be written."""
+        return any(path is not None for path in (self.html, self.markdown, self.figures))
+
+    def files(self, junit: Path | None) -> ReportFiles:
+        """Return what the stage takes, with the file for the outcome of requirements."""
         from speu_cli.stages.report import ReportFiles
 
-        return ReportFiles(**vars(self))
+        return ReportFiles(**vars(self), junit=junit)

@@ -13,8 +13,3 @@ STEPS = "steps"
 def under_attack(attack: str, metrics: Mapping[str, Metric]) -> dict[str, Metric]:
     """Name metrics after the attack that they were measured under."""
     return {f"{PREFIX}{attack}.{name}": metric for name, metric in metrics.items()}
-
-
-def underlying(name: str) -> str:
-    """The metric that a name is of: ``loss.forget`` of ``attack.int4.loss.forget``; others as they are."""
-    return name.removeprefix(PREFIX).partition(".")[2] if name.startswith(PREFIX) else name

@@ -1,56 +1,59 @@
-"""Conditions that a model must meet: `testing_accuracy>=0.84`."""
+"""Conditions that numbers must meet: `testing_accuracy>=84%`, `membership.auc.high<=0.6`."""
 
 import math
 import operator
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from speu_cli.errors import InputError
-from speu_cli.evaluation.attack_names import underlying
+from speu_cli.evaluation.definitions.definition import PERCENT_SIGN, POINTS_SIGN
 from speu_cli.evaluation.metric import Metric
+
+Part = Literal["value", "low", "high"]
 
 _COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
 _GRAMMAR = re.compile(
-    r"\s*(?P<metric>[A-Za-z]\w*(?:\.\w+)*)"
+    r"\s*(?P<metric>[A-Za-z]\w*(?:\.\w+)*?)(?:\.(?P<part>low|high))?"
     r"\s*(?P<op>>=|<=|>|<)"
-    r"\s*(?P<bound>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)\s*",
+    r"\s*(?P<bound>[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?)"
+    rf"\s*(?P<unit>{PERCENT_SIGN}|{POINTS_SIGN})?\s*",
     re.ASCII,
 )
-_FRACTIONS = (
-    "membership.",
-    "exact.",
-    "best_f1.",
-    "best_exact.",
-    "token_accuracy.",
-    "exact_memorisation.",
-    "extraction_strength.",
-    "rouge_l.",
-    "tofu.",
-)
-_NO_FRACTIONS = ("membership.privleak",)  # in per cent, without a bound above
-_SCORES = ("_accuracy", "_f1", "_probability")
-_HINT = (
-    "write METRIC OP NUMBER, OP one of >= <= > <, as in 'testing_accuracy>=0.84' or 'gap.average<=2'; "
-    "accuracies and membership metrics are fractions from 0 to 1"
+HINT = (
+    "write METRIC OP NUMBER, OP one of >= <= > <, as in 'testing_accuracy>=0.84', 'testing_accuracy>=84%', "
+    "'gap.average<=2pt' or, of the interval, 'membership.auc.high<=0.6'"
 )
 
 
 @dataclass(frozen=True)
 class Gate:
-    """A condition on one metric's value.
+    """A condition on one metric.
 
     Attributes:
         expression: As it was written.
         metric: Name of the metric.
         op: One of >=, <=, >, <.
-        bound: What the value is compared with.
+        bound: What is compared with, in `unit`.
+        part: What of the metric is compared: its value, or a bound of its interval.
+        unit: Sign behind the bound; empty: the metric's own unit.
+        why: Why it is required, if that was said.
+        origin: Where it was written, other than on the command line.
     """
 
     expression: str
     metric: str
     op: str
     bound: float
+    part: Part = "value"
+    unit: str = ""
+    why: str | None = None
+    origin: str = ""
+
+    def refused(self, because: str, *, hint: str | None = None) -> InputError:
+        """The error that names this gate."""
+        return InputError(f"{_called(self.expression, self.origin)}: {because}", hint=hint)
 
 
 @dataclass(frozen=True)
@@ -60,21 +63,26 @@ class GateResult:
     Attributes:
         expression: As it was written.
         passed: Whether the condition is met.
-        value: The metric's value; None when it was not computed.
+        value: The number that was compared; None when it was not computed.
         reason: One line: what was compared, or why nothing could be.
+        why: Why it is required, if that was said.
     """
 
     expression: str
     passed: bool
     value: float | None
     reason: str
+    why: str | None = None
 
 
-def parse(expression: str) -> Gate:
-    """Read a gate. Whether such a metric exists is for `check` to find.
+def parse(expression: str, *, why: str | None = None, origin: str = "") -> Gate:
+    """Read a gate. Whether such a metric exists is not looked at.
 
     Args:
-        expression: METRIC OP NUMBER, spaces allowed in between.
+        expression: METRIC OP NUMBER, spaces allowed in between; ``.low`` or ``.high`` behind the metric takes
+            the bound of its interval, ``%`` or ``pt`` behind the number gives its unit.
+        why: Why it is required.
+        origin: Where it is written, for messages.
 
     Returns:
         The gate.
@@ -82,25 +90,25 @@ def parse(expression: str) -> Gate:
     Raises:
         InputError: If the expression does not have that form, or the number is not finite.
     """
-    match = _GRAMMAR.fullmatch(expression)
+    called, match = _called(expression, origin), _GRAMMAR.fullmatch(expression)
     if match is None:
-        raise InputError(f"requirement {expression!r}: expected METRIC OP NUMBER", hint=_HINT)
+        raise InputError(f"{called}: expected METRIC OP NUMBER", hint=HINT)
     bound = float(match["bound"])
     if not math.isfinite(bound):
-        found = match["bound"]
-        raise InputError(f"requirement {expression!r}: got {found}, expected a finite number", hint=_HINT)
-    return Gate(expression, match["metric"], match["op"], bound)
+        raise InputError(f"{called}: got {match['bound']}, expected a finite number", hint=HINT)
+    part: Part = "low" if match["part"] == "low" else "high" if match["part"] == "high" else "value"
+    unit = match["unit"] or ""
+    return Gate(expression, match["metric"], match["op"], bound, part, unit, why, origin)
 
 
 def check(gates: Iterable[Gate], metrics: Mapping[str, Metric | float]) -> list[GateResult]:
-    """Compare each gate's metric, its value and not its interval, with the bound.
+    """Compare each gate's metric, or the bound of its interval that it names, with the gate's bound.
 
-    A gate passes only on evidence: it fails when its metric is unknown or was not computed, and when the
-    bound of a fraction lies outside 0 to 1 (84 for 0.84), where the comparison would say nothing.
+    A gate passes only on evidence: it fails when what it names was not computed.
 
     Args:
-        gates: From `parse`.
-        metrics: By name: those of `measure`, those of `gaps`, or both.
+        gates: With bounds in the units of the metrics.
+        metrics: By name.
 
     Returns:
         One result per gate, in order.
@@ -110,21 +118,22 @@ def check(gates: Iterable[Gate], metrics: Mapping[str, Metric | float]) -> list[
 
 def _check(gate: Gate, metrics: Mapping[str, Metric | float]) -> GateResult:
     if gate.metric not in metrics:
-        return GateResult(gate.expression, False, None, f"no metric {gate.metric} was computed")
-    metric = metrics[gate.metric]
-    value = metric.value if isinstance(metric, Metric) else float(metric)
+        return _not_computed(gate, f"no metric {gate.metric} was computed")
+    found = metrics[gate.metric]
+    metric = found if isinstance(found, Metric) else Metric(float(found), math.nan, math.nan, 0)
+    if not math.isfinite(metric.value):
+        return _not_computed(gate, f"{gate.metric} could not be computed")
+    value = {"value": metric.value, "low": metric.low, "high": metric.high}[gate.part]
     if not math.isfinite(value):
-        return GateResult(gate.expression, False, None, f"{gate.metric} could not be computed")
-    if _is_fraction(gate.metric) and not 0 <= gate.bound <= 1:
-        reason = f"{gate.metric} is a fraction, {value!r}; the bound {gate.bound!r} is outside 0 to 1"
-        return GateResult(gate.expression, False, value, reason)
+        return _not_computed(gate, f"{gate.metric} is {metric.value!r}, but has no interval here")
     passed = bool(_COMPARE[gate.op](value, gate.bound))
     reason = f"{value!r} is {'' if passed else 'not '}{gate.op} {gate.bound!r}"
-    return GateResult(gate.expression, passed, value, reason)
+    return GateResult(gate.expression, passed, value, reason, gate.why)
 
 
-def _is_fraction(full_name: str) -> bool:
-    name = underlying(full_name)
-    if name in _NO_FRACTIONS:
-        return False
-    return name.startswith(_FRACTIONS) or (name.endswith(_SCORES) and not name.startswith("gap."))
+def _not_computed(gate: Gate, reason: str) -> GateResult:
+    return GateResult(gate.expression, False, None, reason, gate.why)
+
+
+def _called(expression: str, origin: str) -> str:
+    return f"{origin}: requirement {expression!r}" if origin else f"requirement {expression!r}"

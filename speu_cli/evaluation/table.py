@@ -4,13 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from speu_cli.evaluation.attack_names import STEPS, underlying
+from speu_cli.evaluation.definitions.definition import Unit
+from speu_cli.evaluation.definitions.lookup import unit_of
 from speu_cli.evaluation.metric import Metric
 
 NOT_COMPUTED = "not computed"
-# These are no fractions.
-AS_THEY_ARE = ("loss.", "threshold_", "agreement.confidence.", "agreement.kl.", "membership.privleak")
-SCALELESS = ("tofu.forget_quality",)  # 1e-20 says another thing than 1e-5
 
 
 @dataclass(frozen=True)
@@ -83,15 +81,14 @@ def cell(name: str, metric: Metric | None) -> str:
     """Write a metric with its interval, in the unit that belongs to its name."""
     if metric is None or not math.isfinite(metric.value):
         return NOT_COMPUTED
-    if name.startswith(SCALELESS):
-        return f"{metric.value:.3g}"
-    if underlying(name) == STEPS:
-        return _fixed(metric.value, 0)
-    factor, decimals, unit = (1, 3, "") if underlying(name).startswith(AS_THEY_ARE) else (100, 1, " %")
-    text = f"{_fixed(factor * metric.value, decimals)}{unit}"
-    if not (math.isfinite(metric.low) and math.isfinite(metric.high)):
-        return text
-    return f"{text} [{_fixed(factor * metric.low, decimals)}, {_fixed(factor * metric.high, decimals)}]"
+    unit = unit_of(name)
+    value, low, high = (_shown(x, unit) for x in (metric.value, metric.low, metric.high))
+    bounded = math.isfinite(metric.low) and math.isfinite(metric.high)
+    return f"{value}{unit.sign} [{low}, {high}]" if bounded else f"{value}{unit.sign}"
+
+
+def _shown(x: float, unit: Unit) -> str:
+    return f"{x:.3g}" if unit.decimals is None else _fixed(10**unit.shown * x, unit.decimals)
 
 
 def points(gap: float) -> str:

@@ -16,8 +16,10 @@ from speu_cli.data.ids import forget_and_remaining, read_ids
 from speu_cli.data.selection import sample_flags, select_training
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.evaluation.comparison import MODEL, ORIGINAL, compare
+from speu_cli.evaluation.definitions.definition import Definition
+from speu_cli.evaluation.definitions.lookup import definitions_of
 from speu_cli.evaluation.forgetting import Forgetting
-from speu_cli.evaluation.gates import GateResult, check, parse
+from speu_cli.evaluation.gates import GateResult, check
 from speu_cli.evaluation.metric import Metric
 from speu_cli.stages.attack_choice import AttackChoice
 from speu_cli.stages.attacks import AttackResult, prepare
@@ -26,6 +28,7 @@ from speu_cli.stages.evaluation_cost import bytes_read, forgetting
 from speu_cli.stages.evaluation_identity import Identity, identity
 from speu_cli.stages.examination import Examination
 from speu_cli.stages.measuring import Measuring
+from speu_cli.stages.requirements import given_options, read_requirements, require_measurable
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
 from speu_cli.stages.tofu import open_tofu
@@ -80,14 +83,21 @@ class EvaluateResult:
     attacks: AttackResult | None = None
 
     def as_json(self) -> dict[str, object]:
-        """What is published: every field but the evidence, and whether all gates are met."""
+        """What is published: every field but the evidence, whether all gates are met, what metrics mean."""
         fields = {name: value for name, value in vars(self).items() if name != "evidence"}
-        return {"passed": self.passed, **fields}
+        definitions = {name: one.as_json() for name, one in self.definitions.items()}
+        return {"passed": self.passed, "definitions": definitions, **fields}
 
     @property
     def passed(self) -> bool:
         """Every gate is met."""
         return all(gate.passed for gate in self.gates)
+
+    @property
+    def definitions(self) -> dict[str, Definition]:
+        """What the metrics that are here mean, gaps and noise included."""
+        sides = (self.model, self.original, self.reference, self.gaps, self.noise)
+        return definitions_of(name for side in sides for name in side or ())
 
 
 @dataclass(frozen=True)
@@ -119,6 +129,7 @@ def evaluate(
     perturbed: Mapping[str, str] | None = None,
     attacks: AttackChoice | None = None,
     require: Sequence[str] = (),
+    policy: Path | None = None,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
 ) -> EvaluateResult:
@@ -140,6 +151,7 @@ def evaluate(
             ``forget``, ``retain``, ``authors`` and ``facts``.
         attacks: Also attack each model, and measure it once more. Default: not.
         require: Conditions such as ``testing_accuracy>=0.84``.
+        policy: TOML file of further ones.
         choice: Columns, split, task and length; must agree with what the models record.
         runtime: Device, batch size, progress.
 
@@ -148,19 +160,22 @@ def evaluate(
     """
     runtime, choice = runtime or Runtime(), choice or DataChoice()
     started = time.perf_counter()
-    gates = [parse(expression) for expression in require]
+    perturbed, attacks = perturbed or {}, attacks or AttackChoice()
+    gates = read_requirements(require, policy)
     given = _given(model, original, reference)
     names = [name for name in given if name.startswith(REFERENCE)]
     require_comparable(list(given.values()))
     recorded = common_settings(list(given.values()))
+    options = given_options(original, len(names), generate, perturbed, attacks)
+    require_measurable(gates, model, choice, recorded, options)
     # One model at a time is in memory; the first one says how the sets are read.
     first = open_session(model, choice, runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
     what, forgot = identity(first, sets, seed), forgetting(model, first.checkpoint.model)
     examination = Examination(
         Measuring(sets, generate, keep=bool(names)),
-        open_tofu(perturbed or {}, first, sets["forget"].columns, generate),
-        prepare(attacks or AttackChoice(), first, sets, seed),
+        open_tofu(perturbed, first, sets["forget"].columns, generate),
+        prepare(attacks, first, sets, seed),
     )
     examination.ask(first, MODEL)
     what.add(MODEL, first)

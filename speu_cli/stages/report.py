@@ -34,6 +34,7 @@ class ReportFiles:
         mask: Mask file to draw. Default: the one inside the checkpoint folder.
         show_text: Whether the texts of forgotten examples may be shown.
         force: Replace existing files.
+        junit: JUnit XML of the requirements; it belongs to no report, and is written by itself.
     """
 
     html: Path | None = None
@@ -42,10 +43,11 @@ class ReportFiles:
     mask: Path | None = None
     show_text: bool = False
     force: bool = False
+    junit: Path | None = None
 
     @property
     def any(self) -> bool:
-        """Whether anything is to be written."""
+        """Whether a report is to be written."""
         return any(path is not None for path in (self.html, self.markdown, self.figures))
 
 
@@ -60,11 +62,17 @@ def check_report(files: ReportFiles, inputs: Iterable[str | Path | None]) -> Non
         InputError: Two outputs are the same, or a folder holds something else than figures; or what a report
             shows was asked for without a report.
     """
-    outputs = [path for path in (files.html, files.markdown, files.figures) if path is not None]
-    if not outputs and (files.mask is not None or files.show_text or files.force):
+    if not files.any and (files.mask is not None or files.show_text):
         raise InputError(
-            "--mask, --show-text and --force belong to a report, but none was asked for",
+            "--mask and --show-text belong to a report, but none was asked for",
             hint="ask for one with --html, --markdown or --figures",
+        )
+    written = (files.html, files.markdown, files.figures, files.junit)
+    outputs = [path for path in written if path is not None]
+    if files.force and not outputs:
+        raise InputError(
+            "--force replaces files, but none was asked for",
+            hint="ask for one with --html, --markdown, --figures or --junit",
         )
     for place, path in enumerate(outputs):
         others = [other for number, other in enumerate(outputs) if number != place]

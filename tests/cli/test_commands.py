@@ -449,6 +449,7 @@ def test_eval_by_default(recorder):
         "attacks": AttackChoice(),
         "seed": 0,
         "require": (),
+        "policy": None,
         "choice": DataChoice(),
     }
 
@@ -458,6 +459,7 @@ def test_eval_with_everything(recorder):
         *["eval", "model", "--data", "d", "--forget", "-", "--test", "t", "--original", "o"],
         *["--reference", "r", "--reference", "s", "--exclude", "x", "--max-remaining", "5"],
         *["--seed", "3", "--generate", "9", "--require", "a>=1", "--require", "b<2"],
+        *["--policy", "y"],
         *["--relearn", "16", "--relearn-examples", "4", "--relearn-rate", "1e-4"],
         *["--quantize", "int4", "--quantize", "int8", "--paraphrases", "p"],
     )
@@ -475,6 +477,7 @@ def test_eval_with_everything(recorder):
         "attacks": attacks,
         "seed": 3,
         "require": ["a>=1", "b<2"],
+        "policy": Path("y"),
         "choice": DataChoice(),
     }
 
@@ -525,7 +528,7 @@ COMMAND_LINES = {
 def test_json_is_every_field_of_the_result(recorder, name):
     result = json.loads(run(*COMMAND_LINES[name], "--json").stdout)
     fields = {field.name for field in dataclasses.fields(RESULTS[name])}
-    assert set(result) - {"passed"} == fields - {"evidence"}
+    assert set(result) - {"passed", "definitions"} == fields - {"evidence"}
 
 
 def test_json_may_stand_before_the_command(recorder):

@@ -15,6 +15,7 @@ METRICS: dict[str, Metric | float] = {
     "loss.forget": Metric(1.5, 1.0, 2.0, 128),
     "testing_spearman": Metric(math.nan, math.nan, math.nan, 1),
     "loss.test": Metric(math.inf, math.nan, math.nan, 1),
+    "loss.remaining": Metric(0.5, math.nan, math.nan, 1),
     "gap.testing_accuracy": 1.25,
     "gap.average": 0.65,
 }
@@ -29,13 +30,31 @@ METRICS: dict[str, Metric | float] = {
         ("gap.average < +2.", ("gap.average", "<", 2.0)),
         ("testing_spearman>=-0.5", ("testing_spearman", ">=", -0.5)),
         ("x>0", ("x", ">", 0.0)),
+        ("testing_accuracy>=84%", ("testing_accuracy", ">=", 84.0, "value", "%")),
+        ("testing_accuracy>= 84 %", ("testing_accuracy", ">=", 84.0, "value", "%")),
+        ("gap.average<=1.5pt", ("gap.average", "<=", 1.5, "value", "pt")),
+        ("membership.auc.high<=0.6", ("membership.auc", "<=", 0.6, "high")),
+        ("testing_accuracy.low>80%", ("testing_accuracy", ">", 80.0, "low", "%")),
+        ("a.low.high>1", ("a.low", ">", 1.0, "high")),
+        ("a.lower>1", ("a.lower", ">", 1.0)),
+        ("low>1", ("low", ">", 1.0)),
     ],
 )
 def test_parse(expression, gate):
     assert parse(expression) == Gate(expression, *gate)
 
 
-names = st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]{0,8}(\.[a-zA-Z0-9_]{1,5}){0,2}", fullmatch=True)
+def test_what_a_gate_is_for_and_where_it_stands_are_kept():
+    gate = parse("x>0", why="because", origin="file, requirement 2")
+    assert (gate.why, gate.origin) == ("because", "file, requirement 2")
+    assert check([gate], {"x": 1.0})[0].why == check([gate], {})[0].why == "because"
+    with pytest.raises(InputError, match="file, requirement 2: requirement 'x'"):
+        parse("x", origin="file, requirement 2")
+
+
+names = st.from_regex(r"[a-zA-Z][a-zA-Z0-9_]{0,8}(\.[a-zA-Z0-9_]{1,5}){0,2}", fullmatch=True).filter(
+    lambda name: not name.endswith((".low", ".high"))
+)
 
 
 @given(names, st.floats())
@@ -60,7 +79,11 @@ def test_every_finite_number_and_no_other_is_a_bound(name, bound):
         "testing_accuracy==0.84",
         "testing_accuracy=>0.84",
         "testing_accuracy!=0.84",
-        "testing_accuracy>=84%",
+        "testing_accuracy>=84%%",
+        "testing_accuracy>=84 points",
+        "testing_accuracy>=84PT",
+        "testing_accuracy>=%",
+        "testing_accuracy.>=1",
         "testing_accuracy>=0,84",
         "testing_accuracy>=0.84 loss.test<1",
         "testing_accuracy>=0.84>=0.8",
@@ -117,12 +140,24 @@ def test_a_gate_without_a_computed_metric_fails(name, op):
 
 
 @pytest.mark.parametrize(
-    "expression", ["membership.member_fraction<=78", "testing_accuracy>=84", "testing_accuracy>-1"]
+    ("expression", "value", "passed"),
+    [
+        ("testing_accuracy.low>=0.8", 0.8, True),
+        ("testing_accuracy.low>0.8", 0.8, False),
+        ("testing_accuracy.high<=0.85", 0.88, False),
+        ("membership.member_fraction.high<0.9", 0.8, True),
+    ],
 )
-def test_a_percentage_for_a_fraction_fails_instead_of_saying_nothing(expression):
+def test_the_bounds_of_an_interval_are_compared(expression, value, passed):
     (result,) = check([parse(expression)], METRICS)
-    assert not result.passed
-    assert "outside 0 to 1" in result.reason
+    assert (result.value, result.passed) == (value, passed)
+
+
+@pytest.mark.parametrize("expression", ["loss.remaining.high<=1", "gap.average.low>=0"])
+def test_without_an_interval_nothing_is_met(expression):
+    (result,) = check([parse(expression)], METRICS)
+    assert (result.passed, result.value) == (False, None)
+    assert "has no interval here" in result.reason
 
 
 def test_losses_may_be_bounded_by_more_than_one():

@@ -129,6 +129,8 @@ def thresholds(expressions: Iterable[str], watched: Mapping[str, bool]) -> list[
                 f"--retrain-when {gate.expression!r}: no value '{gate.metric}', expected one of "
                 + ", ".join(NAMES)
             )
+        if gate.part != "value" or gate.unit:
+            raise InputError(f"--retrain-when {gate.expression!r}: expected a plain number as the bound")
         for name, metrics in OF_SETS.items():
             if gate.metric in metrics and not watched[name]:
                 how = "give --holdout" if name == "holdout" else "give --watch a number above 0"

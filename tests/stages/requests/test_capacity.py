@@ -102,6 +102,8 @@ def test_a_threshold_that_cannot_be_told_any_more_is_reached(home: Home, tmp_pat
     [
         ("drift>1", "no value 'drift'"),
         ("drift.norm", "expected METRIC OP NUMBER"),
+        ("drift.norm.high>1", "expected a plain number as the bound"),
+        ("drift.share>1%", "expected a plain number as the bound"),
         ("holdout.rise>1", "no holdout examples are watched"),
     ],
 )

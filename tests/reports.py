@@ -9,12 +9,16 @@ import numpy as np
 from speu_cli.cli.output import as_json
 from speu_cli.data.columns import Columns
 from speu_cli.data.examples import Example, Examples
+from speu_cli.evaluation.attack_names import under_attack
+from speu_cli.evaluation.attacks import curve, measure_changed, of_relearning
+from speu_cli.evaluation.definitions.lookup import definitions_of
 from speu_cli.evaluation.forgetting import Forgetting
 from speu_cli.evaluation.gaps import gaps
 from speu_cli.evaluation.gates import check, parse
+from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.metrics import measure
 from speu_cli.evaluation.noise import mean_of_references, noise
-from speu_cli.evaluation.report.contents import Contents, Known
+from speu_cli.evaluation.report.contents import Contents, Known, Relearning
 from speu_cli.evaluation.report.movement import Movement
 from speu_cli.stages.evaluate import EvaluateResult, Evidence
 from speu_cli.stages.evaluation_identity import Encoding, Identity
@@ -62,6 +66,7 @@ def contents(
     references: int = 1,
     require: tuple[str, ...] = ("testing_accuracy>=0.1",),
     show_text: bool = True,
+    attacked: bool = True,
 ) -> Contents:
     """All that a report can show."""
     sizes = {"forget": forget, "remaining": others, "test": others}
@@ -73,8 +78,15 @@ def contents(
         }
         for model, loss in losses.items()
     }
-    metrics = {model: measure(*sets.values(), score_name="accuracy") for model, sets in found.items()}
+    metrics: dict[str, dict[str, Metric]] = {
+        model: measure(*sets.values(), score_name="accuracy") for model, sets in found.items()
+    }
     distances = gaps(metrics["model"], metrics["reference 1"]) if references else None
+    tried = losses if attacked else {}
+    curves = {model: curve(_relearnt(loss), "accuracy") for model, loss in tried.items()}
+    for model, course in curves.items():
+        rounded = measure_changed(**found[model], score_name="accuracy", seed=0)
+        metrics[model] |= {**under_attack("int4", rounded), **of_relearning(course, 0.3, "accuracy")}
     draw = np.random.default_rng(0)
     selected = {f"heads/{layer}": draw.random(12) < 0.2 for layer in range(4)}
     selected |= {f"filters/{layer}": draw.random(300) < 0.2 for layer in range(4)}
@@ -88,7 +100,13 @@ def contents(
         record={"kind": "unlearning", "method": "spe-so", "selected": {"heads": [2, 48]}, "note": SCRIPT},
         known=Known(selected, [*movement, Movement(None, "classifier", 0.0, 0.0)]),
         show_text=show_text,
+        relearning=Relearning(4, 8, "accuracy", 0.3, curves) if attacked else None,
+        definitions=definitions_of(metrics["model"]),
     )
+
+
+def _relearnt(loss: float) -> list[tuple[int, Outcomes]]:
+    return [(step, outcomes(8, step, loss / (1 + step))) for step in (0, 1, 2, 4, 5)]
 
 
 def published(references: int = 1) -> dict[str, Any]:

@@ -66,7 +66,7 @@ def written(request, tmp_path_factory):
     path = tmp_path_factory.mktemp("page") / "page.html"
     path.write_text(request.param(), encoding="utf-8")
     if request.param is report:
-        return Written(path, "What the model still knows: report of speu eval", 7)
+        return Written(path, "What the model still knows: report of speu eval", 9)
     return Written(path, "Unlearned models side by side: speu compare", 2)
 
 

@@ -1,5 +1,6 @@
 """The report as Markdown: the summary and the metrics, for a pull request or a ticket."""
 
+from speu_cli.evaluation.report.attacked import attack_table
 from speu_cli.evaluation.report.contents import Contents
 from speu_cli.evaluation.report.markup import items, table
 from speu_cli.evaluation.report.rows import forgotten_table, metric_tables, settings_table
@@ -30,6 +31,8 @@ def markdown(contents: Contents) -> str:
     ]
     for group, content in metric_tables(contents).items():
         parts += [f"## Metrics: {in_markdown(group)}", table(content)]
+    if (attacks := attack_table(contents)) is not None:
+        parts += ["## Attacks", table(attacks)]
     parts += ["## Forgotten rows", table(forgotten_table(contents))]
     if contents.record:
         parts += ["## Settings and hashes", table(settings_table(contents.record))]

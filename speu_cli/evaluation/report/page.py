@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from speu_cli.evaluation.report.attacked import attack_table
 from speu_cli.evaluation.report.contents import FORGET, REMAINING, TEST, Contents
+from speu_cli.evaluation.report.defined import anchors, definitions
 from speu_cli.evaluation.report.drawing import Drawing
 from speu_cli.evaluation.report.movement import Movement
 from speu_cli.evaluation.report.rendering import render
@@ -35,6 +37,9 @@ def page(contents: Contents, drawings: Sequence[Drawing]) -> str:
         movement=movement_table(contents.known.movement or ()),
         forgotten=forgotten_table(contents),
         settings=settings_table(contents.record) if contents.record else None,
+        attacks=attack_table(contents),
+        definitions=definitions(contents.definitions),
+        anchors=anchors(contents.definitions),
     )
 
 

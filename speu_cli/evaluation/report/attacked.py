@@ -114,6 +114,7 @@ def _draw(relearning: Relearning, measure: Measure, axes: "Axes") -> None:
     shown = steps[:: -(-len(steps) // MOST_TICKS)] if steps else []
     axes.set_xticks(shown, [str(step) for step in shown])
     axes.minorticks_off()
+    axes.set_xlim(left=-0.1)
     words = relearning.score if measure == "score" else "loss"
     axes.set(xlabel="steps of training", ylabel=words.replace("_", " "))
     axes.legend()

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from speu_cli.evaluation.forgetting import Forgetting
 from speu_cli.evaluation.metric import Metric
-from speu_cli.evaluation.runs.fields import Fields
+from speu_cli.evaluation.runs.fields import LONGEST, Fields
 
 Metrics = Mapping[str, Metric]
 SETS = ("forget", "remaining", "test")
+_OF_SETS = ("unlearning", "remaining", "testing")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
 
 
@@ -94,9 +95,7 @@ def run_from(values: Mapping[str, object], name: str, source: str) -> Run:
     identity = fields.inside("identity")
     weights = identity.inside("weights")
     measured = _measured(fields, identity)
-    for place in ("unlearning", "remaining", "testing"):
-        fields.inside("model").inside(f"{place}_{measured.score}")
-    model = _metrics(fields.inside("model"))
+    model = _metrics(fields.inside("model"), measured.score)
     original = fields.inside_or_none("original")
     return Run(
         name=name,
@@ -104,8 +103,8 @@ def run_from(values: Mapping[str, object], name: str, source: str) -> Run:
         measured=measured,
         seed=identity.count("seed"),
         model=Side(model, [model], [weights.text("model")]),
-        original=None if original is None else _single(original, weights.text("original")),
-        reference=_reference(fields, weights),
+        original=None if original is None else _single(original, measured.score, weights),
+        reference=_reference(fields, measured.score, weights),
         forgetting=_forgetting(fields.inside_or_none("forgetting")),
     )
 
@@ -121,24 +120,31 @@ def _measured(fields: Fields, identity: Fields) -> Measured:
     )
 
 
-def _single(metrics: Fields, weights: str) -> Side:
-    found = _metrics(metrics)
-    return Side(found, [found], [weights])
+def _single(metrics: Fields, score: str, weights: Fields) -> Side:
+    found = _metrics(metrics, score)
+    return Side(found, [found], [weights.text("original")])
 
 
-def _reference(fields: Fields, weights: Fields) -> Side | None:
+def _reference(fields: Fields, score: str, weights: Fields) -> Side | None:
     metrics = fields.inside_or_none("reference")
     if metrics is None:
         return None
-    each = [_metrics(one) for one in fields.items("references")]
+    each = [_metrics(one, score) for one in fields.items("references")]
     names = ["reference" if number == 1 else f"reference-{number}" for number in range(1, len(each) + 1)]
-    return Side(_metrics(metrics), each, [weights.text(name) for name in names])
+    return Side(_metrics(metrics, score), each, [weights.text(name) for name in names])
 
 
-def _metrics(fields: Fields) -> dict[str, Metric]:
+def _metrics(fields: Fields, score: str) -> dict[str, Metric]:
+    """All metrics of a model, whose gaps are those of the score: there on all three sets, and no other."""
+    scores = [f"{place}_{score}" for place in _OF_SETS]
+    for name in scores:
+        fields.inside(name)
+    other = next((name for name in fields.values if name.startswith(_OF_SETS) and name not in scores), None)
+    if other is not None:
+        raise fields.refused(f"{other[:LONGEST]!r} in {fields.place} is of another score than {score}")
     odd = next((name for name in fields.values if not _NAME.fullmatch(name)), None)
     if odd is not None:
-        raise fields.refused(f"{odd!r} in {fields.place} is not the name of a metric")
+        raise fields.refused(f"{odd[:LONGEST]!r} in {fields.place} is not the name of a metric")
     found = {name: fields.inside(name) for name in fields.values}
     return {
         name: Metric(one.number("value"), one.number("low"), one.number("high"), one.count("n"))

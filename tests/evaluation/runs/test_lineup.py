@@ -68,8 +68,9 @@ def test_runs_on_something_else_are_refused_with_both_sides(change: Change, mess
 
 def test_another_score_is_refused() -> None:
     other = evaluation()
-    for place in ("unlearning", "remaining", "testing"):
-        other["model"][f"{place}_f1"] = other["model"][f"{place}_accuracy"]
+    for metrics in (other["model"], other["original"], other["reference"], *other["references"]):
+        for place in ("unlearning", "remaining", "testing"):
+            metrics[f"{place}_f1"] = metrics.pop(f"{place}_accuracy")
     other["identity"]["score"] = "f1"
     with pytest.raises(ArtifactError, match="other scores: accuracy and f1"):
         line_up([run("a"), run("b", other)])

@@ -23,7 +23,6 @@ from transformers.utils import logging
 
 from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.outline import NOWHERE, build_model
-from speu_cli.cli.wording import long_duration, size
 from speu_cli.data.columns import Columns
 from speu_cli.stages.runtime import Runtime
 from speu_cli.statistics.calibration import Calibration, Choose, calibrate
@@ -33,6 +32,7 @@ from speu_cli.statistics.wanted import SAMPLE, Wanted, wanted_parameters, wanted
 from speu_cli.structures.layout import KINDS, Layout, find_layout
 from speu_cli.structures.mask import Mask
 from speu_cli.tasks.settings import EncodingSettings
+from speu_cli.wording import long_duration, size
 
 SPARSITY = 0.9
 ROUNDS = 3  # of the calibration, of which the median counts

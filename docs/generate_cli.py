@@ -9,7 +9,7 @@ from generated import write_or_check
 
 TARGET = Path(__file__).parent / "cli.md"
 COMMANDS = [
-    *("fisher", "merge", "mask", "unlearn", "eval", "train", "inspect"),
+    *("fisher", "merge", "mask", "unlearn", "eval", "compare", "train", "inspect"),
     *("requests", "requests init", "requests list", "requests show"),
     *("requests verify", "requests report", "requests compact"),
 ]

@@ -12,7 +12,6 @@ from generated import write_or_check
 TARGET = Path(__file__).parent / "python.md"
 ERRORS = "speu_cli.errors."
 LINE = 100
-RESULTS = ("Result", "Plan", "Evidence")
 HEAD = """# Python
 
 What `speu_cli` exports, from the docstrings. Written by `make docs`; do not edit. The README has
@@ -73,9 +72,9 @@ def sections(item: Item) -> Iterator[str]:
                 raise ValueError(f"{item.path}: a section of {section.kind.value} has no form on this page")
 
 
-def entry(item: Item, *, title: str | None = None) -> str:
+def entry(item: Item) -> str:
     """Return all that is said of a function or class, its methods included."""
-    parts = [f"### {title or item.name}"]
+    parts = [f"### {item.name}"]
     if isinstance(item, griffe.Function):
         parts.append(signature(item))
     parts += sections(item)
@@ -94,11 +93,27 @@ def named_in(items: Iterable[Item]) -> set[str]:
     for item in items:
         attributes = [one for one in item.members.values() if isinstance(one, griffe.Attribute)]
         annotations = [one.annotation for one in [*item.parameters, *attributes]]
-        annotations += [item.returns] if isinstance(item, griffe.Function) else []
-        for annotation in annotations:
-            names = annotation.iterate() if isinstance(annotation, griffe.Expr) else ()
-            found |= {one.canonical_path for one in names if isinstance(one, griffe.ExprName)}
+        found |= own(annotations + ([item.returns] if isinstance(item, griffe.Function) else []))
+    return found
+
+
+def own(annotations: Iterable[str | griffe.Expr | None]) -> set[str]:
+    """Return the paths of the package's own classes among the names in annotations."""
+    found: set[str] = set()
+    for annotation in annotations:
+        names = annotation.iterate() if isinstance(annotation, griffe.Expr) else ()
+        found |= {one.canonical_path for one in names if isinstance(one, griffe.ExprName)}
     return {path for path in found if path.startswith("speu_cli.")}
+
+
+def reached(package: griffe.Module, functions: Iterable[griffe.Function]) -> set[str]:
+    """Return the paths of the package's own classes that functions return, and of those that these hold."""
+    found = left = own(function.returns for function in functions)
+    while left:
+        items = [package[path.removeprefix("speu_cli.")] for path in left]
+        left = named_in(item for item in items if isinstance(item, griffe.Class)) - found
+        found = found | left
+    return found
 
 
 def exported(package: griffe.Module) -> list[Item]:
@@ -121,14 +136,11 @@ def reference() -> str:
     functions = [item for item in items if isinstance(item, griffe.Function)]
     classes = [item for item in items if isinstance(item, griffe.Class)]
     errors = [item for item in classes if item.path.startswith(ERRORS)]
-    results = [item for item in classes if item.name.endswith(RESULTS)]
+    returned = reached(package, functions)
+    results = [item for item in classes if item.path in returned]
     given = [item for item in classes if item not in errors and item not in results]
-    others = sorted(named_in(items) - {item.path for item in items})
     pages = [HEAD, "## Functions", *map(entry, functions), "## What they take", *map(entry, given)]
     pages += ["## What they return", *map(entry, results)]
-    found = [(path, package[path.removeprefix("speu_cli.")]) for path in others]
-    pages.append("## Further types\n\nNamed above, and imported from their modules.")
-    pages += [entry(item, title=f"`{path}`") for path, item in found if isinstance(item, griffe.Class)]
     pages += ["## Errors", *map(entry, errors)]
     return "\n\n".join(page.strip() for page in pages) + "\n"
 

@@ -1,7 +1,7 @@
 """Make a fine-tuned transformer forget chosen training examples.
 
 The stages are functions: ``fisher`` (and ``plan``, its dry run), ``merge``, ``mask``, ``unlearn``,
-``train_unlearn``, ``retrain``, ``evaluate``, ``train`` and ``inspect``; of successive requests
+``train_unlearn``, ``retrain``, ``evaluate``, ``compare``, ``train`` and ``inspect``; of successive requests
 ``start_requests``, ``serve_request``, ``list_requests``, ``show_request``, ``verify_requests``,
 ``report_requests`` and ``compact_requests``.
 Each name is imported when it is first used, so that ``import speu_cli`` costs nothing.
@@ -14,6 +14,7 @@ from speu_cli.version import __version__
 
 if TYPE_CHECKING:
     from speu_cli.data.columns import DataChoice
+    from speu_cli.data.examples import Examples
     from speu_cli.errors import (
         ArtifactError,
         InputError,
@@ -23,18 +24,28 @@ if TYPE_CHECKING:
         SpeuError,
         UnsafeStepError,
     )
+    from speu_cli.evaluation.attacks import Curve, Point
+    from speu_cli.evaluation.definitions.definition import Definition, Unit
+    from speu_cli.evaluation.forgetting import Forgetting
+    from speu_cli.evaluation.gates import GateResult
+    from speu_cli.evaluation.metric import Metric
+    from speu_cli.evaluation.runs.lineup import ComparedModel
     from speu_cli.masks.localization import MaskSettings
     from speu_cli.progress import Progress, Silent
     from speu_cli.stages.attack_choice import AttackChoice
-    from speu_cli.stages.attacks import AttackResult
+    from speu_cli.stages.attacks import AttackResult, Paraphrased, Relearned
+    from speu_cli.stages.collection import CollectionChoice
+    from speu_cli.stages.compare import CompareResult, compare
     from speu_cli.stages.evaluate import EvaluateResult, Evidence, evaluate
-    from speu_cli.stages.fisher import FisherResult, fisher
+    from speu_cli.stages.evaluation_identity import Encoding, Identity
+    from speu_cli.stages.fisher import FisherResult, Keeping, fisher
     from speu_cli.stages.inspect import InspectResult, inspect
     from speu_cli.stages.mask import MaskResult, mask
     from speu_cli.stages.merge import MergeResult, merge
     from speu_cli.stages.plan import FisherPlan, plan
+    from speu_cli.stages.requests.account import Account
     from speu_cli.stages.requests.compact import CompactResult, compact_requests
-    from speu_cli.stages.requests.listing import ListResult, list_requests, show_request
+    from speu_cli.stages.requests.listing import Listed, ListResult, list_requests, show_request
     from speu_cli.stages.requests.report import ReportResult, report_requests
     from speu_cli.stages.requests.serve import serve_request
     from speu_cli.stages.requests.served import ServedResult
@@ -45,29 +56,56 @@ if TYPE_CHECKING:
     from speu_cli.stages.train import TrainResult, train
     from speu_cli.stages.train_unlearn import TrainUnlearnResult, train_unlearn
     from speu_cli.stages.unlearn import UnlearnResult, unlearn
+    from speu_cli.statistics.calibration import Calibration
+    from speu_cli.statistics.cost import Memory
+    from speu_cli.tasks.outcomes import Outcomes
     from speu_cli.unlearning.objectives.registry import ObjectiveChoice
+    from speu_cli.unlearning.requests.capacity import Capacity, Drift, Level
     from speu_cli.unlearning.training_choice import TrainingChoice
 
 __all__ = [
+    "Account",
     "ArtifactError",
     "AttackChoice",
     "AttackResult",
+    "Calibration",
+    "Capacity",
+    "CollectionChoice",
     "CompactResult",
+    "CompareResult",
+    "ComparedModel",
+    "Curve",
     "DataChoice",
+    "Definition",
+    "Drift",
+    "Encoding",
     "EvaluateResult",
     "Evidence",
+    "Examples",
     "FisherPlan",
     "FisherResult",
+    "Forgetting",
+    "GateResult",
+    "Identity",
     "InputError",
     "InspectResult",
+    "Keeping",
+    "Level",
     "ListResult",
+    "Listed",
     "LockedError",
     "MaskResult",
     "MaskSettings",
+    "Memory",
     "MergeResult",
+    "Metric",
     "ObjectiveChoice",
+    "Outcomes",
     "OutputExistsError",
+    "Paraphrased",
+    "Point",
     "Progress",
+    "Relearned",
     "ReportResult",
     "ResourceError",
     "Runtime",
@@ -79,12 +117,14 @@ __all__ = [
     "TrainResult",
     "TrainUnlearnResult",
     "TrainingChoice",
+    "Unit",
     "UnlearnResult",
     "UnsafeStepError",
     "VerifyResult",
     "WatchChoice",
     "__version__",
     "compact_requests",
+    "compare",
     "evaluate",
     "fisher",
     "inspect",
@@ -105,6 +145,7 @@ __all__ = [
 
 _NAMES_OF_MODULES = {
     "speu_cli.data.columns": ["DataChoice"],
+    "speu_cli.data.examples": ["Examples"],
     "speu_cli.errors": [
         "ArtifactError",
         "InputError",
@@ -114,18 +155,28 @@ _NAMES_OF_MODULES = {
         "SpeuError",
         "UnsafeStepError",
     ],
+    "speu_cli.evaluation.attacks": ["Curve", "Point"],
+    "speu_cli.evaluation.definitions.definition": ["Definition", "Unit"],
+    "speu_cli.evaluation.forgetting": ["Forgetting"],
+    "speu_cli.evaluation.gates": ["GateResult"],
+    "speu_cli.evaluation.metric": ["Metric"],
+    "speu_cli.evaluation.runs.lineup": ["ComparedModel"],
     "speu_cli.masks.localization": ["MaskSettings"],
     "speu_cli.progress": ["Progress", "Silent"],
     "speu_cli.stages.attack_choice": ["AttackChoice"],
-    "speu_cli.stages.attacks": ["AttackResult"],
+    "speu_cli.stages.attacks": ["AttackResult", "Paraphrased", "Relearned"],
+    "speu_cli.stages.collection": ["CollectionChoice"],
+    "speu_cli.stages.compare": ["CompareResult", "compare"],
     "speu_cli.stages.evaluate": ["EvaluateResult", "Evidence", "evaluate"],
-    "speu_cli.stages.fisher": ["FisherResult", "fisher"],
+    "speu_cli.stages.evaluation_identity": ["Encoding", "Identity"],
+    "speu_cli.stages.fisher": ["FisherResult", "Keeping", "fisher"],
     "speu_cli.stages.inspect": ["InspectResult", "inspect"],
     "speu_cli.stages.mask": ["MaskResult", "mask"],
     "speu_cli.stages.merge": ["MergeResult", "merge"],
     "speu_cli.stages.plan": ["FisherPlan", "plan"],
+    "speu_cli.stages.requests.account": ["Account"],
     "speu_cli.stages.requests.compact": ["CompactResult", "compact_requests"],
-    "speu_cli.stages.requests.listing": ["ListResult", "list_requests", "show_request"],
+    "speu_cli.stages.requests.listing": ["ListResult", "Listed", "list_requests", "show_request"],
     "speu_cli.stages.requests.report": ["ReportResult", "report_requests"],
     "speu_cli.stages.requests.serve": ["serve_request"],
     "speu_cli.stages.requests.served": ["ServedResult"],
@@ -136,7 +187,11 @@ _NAMES_OF_MODULES = {
     "speu_cli.stages.train": ["TrainResult", "train"],
     "speu_cli.stages.train_unlearn": ["TrainUnlearnResult", "train_unlearn"],
     "speu_cli.stages.unlearn": ["UnlearnResult", "unlearn"],
+    "speu_cli.statistics.calibration": ["Calibration"],
+    "speu_cli.statistics.cost": ["Memory"],
+    "speu_cli.tasks.outcomes": ["Outcomes"],
     "speu_cli.unlearning.objectives.registry": ["ObjectiveChoice"],
+    "speu_cli.unlearning.requests.capacity": ["Capacity", "Drift", "Level"],
     "speu_cli.unlearning.training_choice": ["TrainingChoice"],
 }
 _MODULE_OF_NAME = {name: module for module, names in _NAMES_OF_MODULES.items() for name in names}

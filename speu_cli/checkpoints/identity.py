@@ -8,6 +8,7 @@ from transformers import BaseImageProcessor, PreTrainedModel, PreTrainedTokenize
 
 from speu_cli.artifacts.digest import canonical_json, hash_tensors, hash_text
 from speu_cli.errors import ArtifactError
+from speu_cli.wording import is_or_are
 
 # Changes when a model is moved or saved again, without changing what it computes.
 VOLATILE = {"_name_or_path", "transformers_version", "dtype", "torch_dtype"}
@@ -43,7 +44,7 @@ class ModelIdentity:
             theirs = getattr(recorded, part)
             if mine != theirs:
                 raise ArtifactError(
-                    f"{source} belongs to another model: its {part} is {theirs[:24]}, "
+                    f"{source} belongs to another model: its {part} {is_or_are(part)} {theirs[:24]}, "
                     f"this model's {mine[:24]}",
                     hint="name the model that it was computed from, or compute it again",
                 )

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
+from speu_cli.cli import compare, fisher, inspect, mask, merge, requests, state, train, unlearn
 from speu_cli.cli import eval as eval_command
-from speu_cli.cli import fisher, inspect, mask, merge, requests, state, train, unlearn
 from speu_cli.cli.groups import spread
 from speu_cli.cli.options import PANELS
 from speu_cli.cli.output import Output
@@ -145,5 +145,6 @@ _add("verify", requests.verify, "Verify the ledger and its files.", requests.VER
 _add("report", requests.report, "A record of each request.", requests.REPORT_EXAMPLES, _requests)
 _add("compact", requests.compact, "Remove old sums.", requests.COMPACT_EXAMPLES, _requests)
 _add("eval", eval_command.evaluate, "Measure what a model still knows.", eval_command.EXAMPLES)
+_add("compare", compare.compare, "Lay evaluated models side by side.", compare.EXAMPLES)
 _add("train", train.train, "Fine-tune a model, also without some of the examples.", train.EXAMPLES)
 _add("inspect", inspect.inspect, "Show what is in a file that speu wrote.", inspect.EXAMPLES)

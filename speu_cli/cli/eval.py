@@ -22,14 +22,14 @@ from speu_cli.cli.options import (
 )
 from speu_cli.cli.output import Output
 from speu_cli.cli.report_options import ReportOptions
-from speu_cli.cli.wording import duration, part_of, size
+from speu_cli.wording import duration, part_of, size
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from speu_cli.evaluation.forgetting import Forgetting
     from speu_cli.stages.attacks import AttackResult
     from speu_cli.stages.evaluate import EvaluateResult
-    from speu_cli.stages.evaluation_cost import Forgetting
 
 EXAMPLES = """
   speu eval unlearned/ --data train.jsonl --forget ids.txt --test test.jsonl --original model/

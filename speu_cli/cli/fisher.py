@@ -21,7 +21,7 @@ from speu_cli.cli.options import (
     refuse_two_readers_of_stdin,
 )
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import duration, long_duration, part_of, size
+from speu_cli.wording import duration, long_duration, part_of, size
 
 if TYPE_CHECKING:
     from speu_cli.stages.collection import CollectionChoice

@@ -23,7 +23,7 @@ from speu_cli.cli.options import (
     of_input,
 )
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import as_text, part_of
+from speu_cli.wording import as_text, part_of
 
 if TYPE_CHECKING:
     from speu_cli.stages.mask import MaskResult

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli.options import FileOutput, ForceOption, ShowOptions, argument
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import part_of, size
+from speu_cli.wording import part_of, size
 
 if TYPE_CHECKING:
     from speu_cli.stages.merge import MergeResult

@@ -12,9 +12,9 @@ from typing import TextIO
 
 from speu_cli.cli.processes import is_main_process
 from speu_cli.cli.progress import progress_on
-from speu_cli.cli.wording import as_text
 from speu_cli.cli.working import quiet_libraries, running_time, stdout_kept_clean
 from speu_cli.progress import Progress, Silent
+from speu_cli.wording import as_text
 
 _PLAIN_WIDTH = 160  # of tables that no terminal shows
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli.options import ForceOption, ShowOptions, StateArgument, argument, of_output
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import size
+from speu_cli.wording import size
 
 if TYPE_CHECKING:
     from speu_cli.stages.requests.listing import ListResult

@@ -7,7 +7,7 @@ import typer
 
 from speu_cli.cli.options import RunOptions
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import as_text, duration, part_of
+from speu_cli.wording import as_text, duration, part_of
 
 if TYPE_CHECKING:
     from speu_cli.stages.requests.served import ServedResult

@@ -17,7 +17,7 @@ from speu_cli.cli.options import (
     of_method,
 )
 from speu_cli.cli.output import Output
-from speu_cli.cli.wording import duration
+from speu_cli.wording import duration
 
 if TYPE_CHECKING:
     from speu_cli.stages.train import TrainResult

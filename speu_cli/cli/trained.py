@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 from speu_cli.cli.options import DataOptions, RunOptions
 from speu_cli.cli.output import Output
 from speu_cli.cli.training_options import OBJECTIVES, RETRAIN, TrainingOptions
-from speu_cli.cli.wording import as_text, duration, part_of, size
 from speu_cli.errors import InputError
+from speu_cli.wording import as_text, duration, part_of, size
 
 if TYPE_CHECKING:
     from speu_cli.stages.train_unlearn import TrainUnlearnResult

@@ -36,8 +36,8 @@ from speu_cli.cli.output import Output
 from speu_cli.cli.serving import serve
 from speu_cli.cli.trained import forget_by_training
 from speu_cli.cli.training_options import STEP_METHODS, TrainingOptions, UnlearnMethodOption
-from speu_cli.cli.wording import as_text, duration, part_of, size
 from speu_cli.errors import InputError
+from speu_cli.wording import as_text, duration, part_of, size
 
 if TYPE_CHECKING:
     from speu_cli.stages.unlearn import UnlearnResult

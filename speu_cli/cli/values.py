@@ -151,6 +151,24 @@ def named(*names: str) -> Callable[[object], str]:
     return parse
 
 
+def pair(text: object) -> str:
+    """Parse ``NAME=FILE`` with any name.
+
+    Args:
+        text: What was given.
+
+    Returns:
+        It, as it is.
+
+    Raises:
+        typer.BadParameter: It has no name or no file.
+    """
+    name, _, path = str(text).partition("=")
+    if not name or not path:
+        raise typer.BadParameter(f"got {str(text)!r}, expected NAME=FILE")
+    return str(text)
+
+
 def by_name(option: str, given: Iterable[str]) -> dict[str, str]:
     """Map names to what was given for them as ``NAME=VALUE``.
 

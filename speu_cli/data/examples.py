@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import overload
 
@@ -48,11 +48,13 @@ class Examples(Sequence[Example]):
         columns: The columns they were read from.
         some_unanswerable: Whether a question of the whole set, of which these may be a part, has no answer.
             Default: whether one of these has none.
+        left_out: Ids that the source has as well, by what a message says of them: why they are not here.
 
     Attributes:
         source: As given.
         columns: As given.
         some_unanswerable: As given.
+        left_out: As given.
 
     Raises:
         InputError: An id is there twice.
@@ -65,10 +67,12 @@ class Examples(Sequence[Example]):
         source: str,
         columns: Columns,
         some_unanswerable: bool | None = None,
+        left_out: Mapping[str, frozenset[str]] | None = None,
     ) -> None:
         self._rows = tuple(rows)
         self.source = source
         self.columns = columns
+        self.left_out = left_out or {}
         self.some_unanswerable = (
             any(isinstance(row.label, Answers) and not row.label.texts for row in self._rows)
             if some_unanswerable is None
@@ -121,10 +125,16 @@ class Examples(Sequence[Example]):
             InputError: An id is unknown, or is in the list twice.
         """
         unknown = [one for one in ids if one not in self._position]
+        for why, left_out in self.left_out.items():
+            if found := [one for one in unknown if one in left_out]:
+                raise InputError(
+                    f"{ids_source}: {len(found)} of {len(ids)} ids are in {self.source}, but {why}: "
+                    f"{_some(found)}",
+                    hint="leave these ids out of the list, or do not exclude the rows from the start",
+                )
         if unknown:
-            shown = ", ".join(map(repr, unknown[:SHOWN_IDS])) + (", …" if len(unknown) > SHOWN_IDS else "")
             raise InputError(
-                f"{ids_source}: {len(unknown)} of {len(ids)} ids are not in {self.source}: {shown}",
+                f"{ids_source}: {len(unknown)} of {len(ids)} ids are not in {self.source}: {_some(unknown)}",
                 hint=self._where_ids_come_from(),
             )
         twice = next((one for one, count in Counter(ids).items() if count > 1), None)
@@ -132,9 +142,21 @@ class Examples(Sequence[Example]):
             raise InputError(f"{ids_source}: id {twice!r} is there twice, expected every id once")
         return [self._position[one] for one in ids]
 
-    def select(self, ids: Sequence[str]) -> "Examples":
-        """Give the examples of these ids, in the order of ``ids``; unknown and repeated ids are refused."""
-        return self._of([self._rows[position] for position in self.positions(ids)])
+    def select(self, ids: Sequence[str], *, why: str | None = None) -> "Examples":
+        """Give the examples of some ids; unknown and repeated ids are refused.
+
+        Args:
+            ids: In the order that is wanted.
+            why: What a message says of the others when they are asked for. Default: that the source lacks
+                them.
+
+        Returns:
+            The examples.
+        """
+        chosen = self._of([self._rows[position] for position in self.positions(ids)])
+        if why is not None:
+            chosen.left_out = {**self.left_out, why: frozenset(self._position) - frozenset(ids)}
+        return chosen
 
     def without(self, ids: Sequence[str]) -> "Examples":
         """Give the other examples, in their order; unknown and repeated ids are refused."""
@@ -157,13 +179,21 @@ class Examples(Sequence[Example]):
 
     def _of(self, rows: Sequence[Example]) -> "Examples":
         return Examples(
-            rows, source=self.source, columns=self.columns, some_unanswerable=self.some_unanswerable
+            rows,
+            source=self.source,
+            columns=self.columns,
+            some_unanswerable=self.some_unanswerable,
+            left_out=self.left_out,
         )
 
     def _where_ids_come_from(self) -> str:
         if self.columns.id is None:
             return f"{self.source} has no id column: its ids are the row numbers, from 0 to {len(self) - 1}"
         return f"the ids of {self.source} come from its column {self.columns.id!r}"
+
+
+def _some(ids: Sequence[str]) -> str:
+    return ", ".join(map(repr, ids[:SHOWN_IDS])) + (", …" if len(ids) > SHOWN_IDS else "")
 
 
 def _content(row: Example) -> list[object]:

@@ -28,7 +28,8 @@ def select_training(
     kept -= set(examples.positions(exclude or [], ids_source="exclude"))
     if not kept:
         raise InputError(f"{examples.source}: ids and exclude leave nothing, expected at least one example")
-    return examples.select([one for position, one in enumerate(examples.ids) if position in kept])
+    chosen = [one for position, one in enumerate(examples.ids) if position in kept]
+    return examples.select(chosen, why="were excluded")
 
 
 def sample_flags(n: int, max_examples: int | None, seed: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -18,10 +18,12 @@ class Table:
     Attributes:
         header: Titles of the columns.
         rows: One list of cells per row, each as long as the header.
+        note: A sentence on what is not in it, or empty.
     """
 
     header: list[str]
     rows: list[list[str]]
+    note: str = ""
 
 
 def table(

@@ -9,6 +9,7 @@ from speu_cli.checkpoints.load import read_config
 from speu_cli.errors import ArtifactError
 from speu_cli.stages.session import recorded_settings
 from speu_cli.tasks.settings import EncodingSettings
+from speu_cli.wording import is_or_are
 
 SIZES = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
 
@@ -48,7 +49,7 @@ def require_comparable(folders: Sequence[Path]) -> None:
         for part, value in mine.items():
             if theirs[part] != value:
                 raise ArtifactError(
-                    f"{folder} cannot be compared with {first}: its {part} is {theirs[part]}, "
+                    f"{folder} cannot be compared with {first}: its {part} {is_or_are(part)} {theirs[part]}, "
                     f"expected {value}",
                     hint="compare models of one architecture that were fine-tuned for the same labels",
                 )

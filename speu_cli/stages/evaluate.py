@@ -18,12 +18,14 @@ from speu_cli.errors import ArtifactError, InputError
 from speu_cli.evaluation.comparison import MODEL, ORIGINAL, compare
 from speu_cli.evaluation.definitions.definition import Definition
 from speu_cli.evaluation.definitions.lookup import definitions_of
+from speu_cli.evaluation.forgetting import Forgetting
 from speu_cli.evaluation.gates import GateResult, check
 from speu_cli.evaluation.metric import Metric
 from speu_cli.stages.attack_choice import AttackChoice
 from speu_cli.stages.attacks import AttackResult, prepare
 from speu_cli.stages.comparable import common_settings, require_comparable
-from speu_cli.stages.evaluation_cost import Forgetting, bytes_read, forgetting
+from speu_cli.stages.evaluation_cost import bytes_read, forgetting
+from speu_cli.stages.evaluation_identity import Identity, identity
 from speu_cli.stages.examination import Examination
 from speu_cli.stages.measuring import Measuring
 from speu_cli.stages.requirements import given_options, read_requirements, require_measurable
@@ -51,6 +53,7 @@ class EvaluateResult:
         test_examples: Size of the test set.
         seconds: Time of the measurement.
         peak_memory_bytes: Largest memory of the process so far, of the device where it has its own.
+        identity: Which rows and which models these are.
         evidence: What the metrics were made of; no part of :meth:`as_json`.
         references: Metrics of each retrained model.
         noise: Mean distance between two retrained models, named as the gaps; None of fewer than two.
@@ -70,6 +73,7 @@ class EvaluateResult:
     test_examples: int
     seconds: float
     peak_memory_bytes: int
+    identity: Identity
     evidence: "Evidence" = field(repr=False)
     references: list[dict[str, Metric]] = field(default_factory=list)
     noise: dict[str, float] | None = None
@@ -167,13 +171,14 @@ def evaluate(
     # One model at a time is in memory; the first one says how the sets are read.
     first = open_session(model, choice, runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
-    score_name, forgot = first.task.score_name, forgetting(model, first.checkpoint.model)
+    what, forgot = identity(first, sets, seed), forgetting(model, first.checkpoint.model)
     examination = Examination(
         Measuring(sets, generate, keep=bool(names)),
         open_tofu(perturbed, first, sets["forget"].columns, generate),
         prepare(attacks, first, sets, seed),
     )
     examination.ask(first, MODEL)
+    what.add(MODEL, first)
     del first
     weights: dict[str, Path] = {}
     for name, folder in list(given.items())[1:]:
@@ -181,8 +186,9 @@ def evaluate(
         if name in names:
             _require_another(weights, session)
         examination.ask(session, name)
+        what.add(name, session)
         del session
-    measured = examination.metrics(names, score_name=score_name, seed=seed)
+    measured = examination.metrics(names, score_name=what.score, seed=seed)
     outcomes = examination.measuring.outcomes
     compared = compare(measured, names, outcomes, examination.measuring.divergences)
     return EvaluateResult(
@@ -196,6 +202,7 @@ def evaluate(
         test_examples=len(sets["test"]),
         seconds=time.perf_counter() - started,
         peak_memory_bytes=peak_memory(runtime.device),
+        identity=what,
         evidence=Evidence(sets, outcomes),
         references=[measured[name] for name in names],
         noise=compared.noise,

@@ -1,35 +1,16 @@
 """What an evaluation reads, and what the request that made the model cost."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 
 from transformers import PreTrainedModel
 
 from speu_cli.checkpoints.adapters import read_adapter
 from speu_cli.checkpoints.write import read_record
+from speu_cli.evaluation.forgetting import Forgetting
 from speu_cli.stages.chosen_mask import MASK_NAME
 
 _OF_A_MODEL = ("*.safetensors", "*.json", "*.txt", "*.model", "*.jinja")
-
-
-@dataclass(frozen=True)
-class Forgetting:
-    """What a request changed, from the record in the model's folder.
-
-    Attributes:
-        method: Of unlearning.
-        selected: Units that could change, of all units, by kind; None where all parameters could.
-        parameters_changed: Parameter entries that could change; None of records that do not tell.
-        parameters_total: Parameter entries of the model.
-        bytes_written: Size of the folder's files.
-    """
-
-    method: str
-    selected: dict[str, tuple[int, int]] | None
-    parameters_changed: int | None
-    parameters_total: int
-    bytes_written: int
 
 
 def forgetting(folder: Path, model: PreTrainedModel) -> Forgetting | None:

@@ -14,6 +14,7 @@ from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.files import ENTRIES
 from speu_cli.masks.files import KIND as MASK
 from speu_cli.masks.picture import check_picture, draw_mask
+from speu_cli.stages.model_counts import model_counts
 from speu_cli.statistics.files import KIND as STATISTICS
 
 
@@ -88,7 +89,8 @@ def _summarize(artifact: Artifact) -> list[tuple[str, str]]:
         ArtifactError: Something is missing.
     """
     try:
-        return _SUMMARIES.get(str(artifact.record.get("kind")), _summarize_record)(artifact)
+        lines = _SUMMARIES.get(str(artifact.record.get("kind")), _summarize_record)(artifact)
+        return [*lines, *model_counts(artifact.path, artifact.record)] if artifact.path.is_dir() else lines
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{artifact.path} is not complete: {error!r}") from error
 

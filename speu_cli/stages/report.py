@@ -10,7 +10,7 @@ from speu_cli.artifacts.format import read_artifact
 from speu_cli.checkpoints.write import read_record
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.evaluation.metric import Metric
-from speu_cli.evaluation.report.contents import MODEL, ORIGINAL, Contents, Known
+from speu_cli.evaluation.report.contents import MODEL, ORIGINAL, Contents, Known, Relearning
 from speu_cli.evaluation.report.figures import figures
 from speu_cli.evaluation.report.markdown import markdown
 from speu_cli.evaluation.report.movement import movements
@@ -163,7 +163,16 @@ def report_contents(
         record=record,
         known=Known(selected, movement, why_no_mask, why_no_movement),
         show_text=show_text,
+        relearning=_relearning(result),
+        definitions=result.definitions,
     )
+
+
+def _relearning(result: EvaluateResult) -> Relearning | None:
+    found = result.attacks.relearned if result.attacks else None
+    if found is None:
+        return None
+    return Relearning(found.shown, found.held_back, result.identity.score, found.level, found.curves)
 
 
 def _columns(result: EvaluateResult) -> dict[str, Mapping[str, Metric]]:

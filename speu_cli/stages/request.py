@@ -289,7 +289,8 @@ def training_rows(examples: Examples, file: StatisticsFile) -> Examples:
             hint="give the data that 'speu fisher' read, or compute the statistics again",
         )
     ids = examples.ids
-    return examples.select([ids[position[row]] for row in file.rows.tolist()])
+    chosen = [ids[position[row]] for row in file.rows.tolist()]
+    return examples.select(chosen, why="the statistics exclude them")
 
 
 def _needed(statistics: Statistics, wanted: Wanted) -> Statistics:

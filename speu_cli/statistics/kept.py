@@ -10,6 +10,7 @@ from torch import Tensor
 from speu_cli.artifacts.format import Record, read_artifact, write_artifact
 from speu_cli.errors import ArtifactError, OutputExistsError
 from speu_cli.progress import Progress
+from speu_cli.wording import is_or_are
 
 KIND = "checkpoint"
 # Writing may take this share of the time: a large state is written less often.
@@ -76,7 +77,7 @@ class KeptPass:
         for name, value in self._record.items():
             if artifact.record.get(name) != value:
                 raise ArtifactError(
-                    f"{self._path} is of another run: its {name} is not the same",
+                    f"{self._path} is of another run: its {name} {is_or_are(name)} not the same",
                     hint="run with the options it was written with, or begin again with --force",
                 )
         return artifact.tensors

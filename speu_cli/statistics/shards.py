@@ -13,6 +13,7 @@ from speu_cli.artifacts.digest import hash_tensors
 from speu_cli.data.shards import Shard
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.statistics.files import StatisticsFile, peek_statistics
+from speu_cli.wording import is_or_are
 
 # How far the losses of one held-out set may be apart, of the largest or of 1: shards may run on devices and
 # in batches of different kinds. Another set is much further away.
@@ -97,8 +98,8 @@ def _require_same_facts(first: ShardFile, expected: Mapping[str, object], other:
     for name, found in _facts(other):
         if found != expected[name]:
             raise ArtifactError(
-                f"{other.path} is of another run than {first.path}: its {name} is {_shown(found)}, "
-                f"expected {_shown(expected[name])}",
+                f"{other.path} is of another run than {first.path}: "
+                f"its {name} {is_or_are(name)} {_shown(found)}, expected {_shown(expected[name])}",
                 hint="give the shards of one run, all with the same options",
             )
 

@@ -8,6 +8,7 @@ import pytest
 from cli import fakes
 from typer.testing import CliRunner
 
+from reports import IDENTITY
 from speu_cli import (
     DataChoice,
     EvaluateResult,
@@ -115,6 +116,7 @@ RESULTS = {
         test_examples=40,
         seconds=3.21,
         peak_memory_bytes=530_000_000,
+        identity=IDENTITY,
         evidence=Evidence({}, {}),
     ),
     "train": TrainResult(

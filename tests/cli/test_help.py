@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 from speu_cli.cli.app import app
 from speu_cli.cli.options import PANELS
 
-COMMANDS = ["fisher", "merge", "mask", "unlearn", "eval", "train", "inspect"]
+COMMANDS = ["fisher", "merge", "mask", "unlearn", "eval", "compare", "train", "inspect"]
 COMMANDS += [f"requests {name}" for name in ("init", "list", "show", "verify")]
 GENERATOR = Path(__file__).parents[2] / "docs" / "generate_cli.py"
 

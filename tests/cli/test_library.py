@@ -2,7 +2,11 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from importlib import import_module
 from importlib.metadata import version
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -27,3 +31,24 @@ def test_version_is_that_of_the_package():
 def test_errors_cost_no_torch():
     script = "import sys; from speu_cli import InputError, Silent; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def classes_in(hint: Any) -> Iterator[Any]:
+    """The dataclasses of the package that an annotation names."""
+    if is_dataclass(hint) and hint.__module__.startswith("speu_cli."):
+        yield hint
+    for part in get_args(hint):
+        yield from classes_in(part)
+
+
+def test_what_results_hold_is_public_too():
+    results = [getattr(speu_cli, name) for name in speu_cli.__all__ if name.endswith(("Result", "Plan"))]
+    assert len(results) > 10
+    seen = set()
+    while results:
+        found = results.pop()
+        assert getattr(speu_cli, found.__name__, None) is found
+        if found not in seen:
+            hints = get_type_hints(found, vars(import_module(found.__module__)))
+            results += [one for field in fields(found) for one in classes_in(hints[field.name])]
+        seen.add(found)

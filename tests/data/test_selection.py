@@ -64,3 +64,15 @@ def test_a_sample_of_all(max_examples: int | None) -> None:
 def test_a_sample_of_none_is_refused(max_examples: int) -> None:
     with pytest.raises(InputError, match=rf"^max examples: got {max_examples}, expected at least 1$"):
         sample_flags(5, max_examples, 0)
+
+
+def test_ids_that_were_left_out_are_said_to_be_there() -> None:
+    """Also of a part of what was left: another id is still one that the source lacks."""
+    training = select_training(EXAMPLES, ids=None, exclude=["b", "c"]).select(["a", "d"], why="are elsewhere")
+    told = r"^ids: 1 of 3 ids are in d\.jsonl, but were excluded: 'b'$"
+    with pytest.raises(InputError, match=told) as refused:
+        training.without(["a"]).positions(["x", "b", "d"])
+    assert refused.value.hint is not None
+    assert refused.value.hint.startswith("leave these ids out")
+    with pytest.raises(InputError, match=r"ids are not in d\.jsonl: 'x'"):
+        training.positions(["x"])

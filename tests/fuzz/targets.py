@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
+from evaluated import evaluation
 from serving import begin, home_with_statistics, request
 
 import speu_cli
@@ -151,7 +152,13 @@ def targets(folder: Path) -> dict[str, Target]:
         name: Target(name, seeds, _questions if name.startswith("questions") else _rows)
         for name, seeds in of_lines.items()
     }
+    run = json.dumps(evaluation(references=2)).encode()
+    found["evaluation.json"] = Target("evaluation.json", [run], _evaluation)
     return found | {"ids": Target("ids", of_lines["ids"], _ids)}
+
+
+def _evaluation(path: Path) -> None:
+    speu_cli.compare({"run": path}, sort_by="gap.average").contents()
 
 
 def void(_: object) -> None:

@@ -12,7 +12,7 @@ ARTIFACTS = [
     *("statistics", "mask.safetensors", "entry-mask.safetensors"),
     *("reference.safetensors", "forgotten", "watched.safetensors"),
 ]
-NAMES = [*LINES, *ARTIFACTS, "ledger.jsonl", "state.json", "pending.json", "salt"]
+NAMES = [*LINES, *ARTIFACTS, "ledger.jsonl", "state.json", "pending.json", "salt", "evaluation.json"]
 WITHOUT_FIXTURE_CHECK = settings(
     max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )

@@ -18,6 +18,7 @@ from speu_cli.cli.main import main
 from speu_cli.data.examples import Examples
 from speu_cli.evaluation.metric import Metric
 from speu_cli.stages import session as session_module
+from speu_cli.stages.evaluation_identity import Identity
 from speu_cli.tasks.distributions import Kept
 from tiny import WORDS, tiny_checkpoint, tiny_model, tiny_tokenizer, write_ids, write_rows
 
@@ -59,6 +60,25 @@ def probabilities(folder: Path, home: Home) -> np.ndarray:
     with torch.no_grad():
         logits = AutoModelForSequenceClassification.from_pretrained(folder)(**inputs).logits
     return special.softmax(logits.double().numpy(), axis=1)
+
+
+def test_rows_and_models_are_identified(home: Home, tmp_path: Path) -> None:
+    """Rows in another order are the same, a changed row is another; the weights are those of each folder."""
+
+    def identity(train: str) -> Identity:
+        given = {"original": home.model, "reference": references(home, 1)}
+        return speu_cli.evaluate(home.folder / "unlearned", train, *sets(home)[1:], **given).identity
+
+    rows = home.rows("train.jsonl")
+    turned, changed = str(tmp_path / "turned.jsonl"), str(tmp_path / "changed.jsonl")
+    write_rows(Path(turned), rows[::-1])
+    write_rows(Path(changed), [*rows[:-1], {**rows[-1], "text": "another text"}])
+    here, there, elsewhere = identity(sets(home)[0]), identity(turned), identity(changed)
+    assert there == here
+    assert {name for name in here.sets if here.sets[name] != elsewhere.sets[name]} == {"remaining"}
+    assert (here.task, here.score) == ("classification", "accuracy")
+    assert list(here.weights) == ["model", "original", "reference"]
+    assert len(set(here.weights.values())) == len(here.weights)
 
 
 def test_several_references(home: Home) -> None:

@@ -183,14 +183,14 @@ def test_shards_of_other_options_are_refused(
         (tmp_path / "one").write_bytes((bert.folder / "shard-1").read_bytes())
     compute(bert, tmp_path / "two", **{"shard": "2/3", **options})
     shards = [tmp_path / "one", tmp_path / "two"]
-    refused(shards, tmp_path, ArtifactError, f"two is of another run than .*one: its {named} is ")
+    refused(shards, tmp_path, ArtifactError, f"two is of another run than .*one: its {named} (is|are) ")
 
 
 def test_shards_of_another_model_are_refused(bert: Home, tmp_path: Path) -> None:
     other = tiny_checkpoint(tmp_path / "model", seed=1)
     train, dev = bert.path("train.jsonl"), bert.path("dev.jsonl")
     speu_cli.fisher(other, train, tmp_path / "two", holdout=dev, shard="2/3")
-    refused([bert.folder / "shard-1", tmp_path / "two"], tmp_path, ArtifactError, "its model weights is")
+    refused([bert.folder / "shard-1", tmp_path / "two"], tmp_path, ArtifactError, "its model weights are")
 
 
 def test_shards_with_the_same_examples_are_refused(bert: Home, tmp_path: Path) -> None:

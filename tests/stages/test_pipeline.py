@@ -248,7 +248,7 @@ def test_ids_and_exclude_are_two_ways_to_say_the_same(bert: Home, tmp_path: Path
     assert (by_ids.examples, by_ids.used, by_ids.unseen_loss) == (TRAIN - 10, TRAIN - 10, None)
     assert (tmp_path / "by-ids").read_bytes() == (tmp_path / "by-exclude").read_bytes()
     # The set is now smaller than the file: an id outside it was never trained on.
-    with pytest.raises(InputError, match="row-0-0"):
+    with pytest.raises(InputError, match="but the statistics exclude them: 'row-0-0'"):
         speu_cli.unlearn(
             bert.model, tmp_path / "by-ids", train, bert.path("ids.txt"), tmp_path / "new", target_loss=1.0
         )
@@ -357,6 +357,12 @@ def test_inspect(bert: Home, tmp_path: Path) -> None:
     unlearn(bert, tmp_path / "new", sparsity=0.5)
     folder = speu_cli.inspect(tmp_path / "new")
     assert folder.record == read_record(tmp_path / "new")
+    facts = dict(folder.summary)
+    assert facts["heads"] == "4 of 8 (50 %) could change"
+    assert facts["filters"] == "24 of 48 (50 %) could change"
+    whole = sum(tensor.numel() for tensor in load_file(tmp_path / "new" / "model.safetensors").values())
+    changed = folder.record["parameters_changed"]
+    assert facts["parameters"].startswith(f"{changed:,} of {whole:,} (")
     assert [statistics.kind, mask.kind, folder.kind] == ["statistics", "mask", "unlearning"]
     assert speu_cli.inspect(tmp_path / "new" / MASK_NAME).kind == "mask"
 

@@ -1,13 +1,15 @@
 """What a report is made from."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from speu_cli.data.examples import Examples
+from speu_cli.evaluation.attacks import Curve
+from speu_cli.evaluation.definitions.definition import Definition
 from speu_cli.evaluation.gates import GateResult
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.report.movement import Movement
@@ -36,6 +38,25 @@ class Known:
 
 
 @dataclass(frozen=True)
+class Relearning:
+    """How what was forgotten came back when some of it was trained on.
+
+    Attributes:
+        shown: Forgotten examples that were trained on.
+        held_back: The others, which were measured.
+        score: Name of the score.
+        level: The loss at which half of what was forgotten is back; NaN where that is not known.
+        curves: Of each model by its name.
+    """
+
+    shown: int
+    held_back: int
+    score: str
+    level: float
+    curves: Mapping[str, Curve]
+
+
+@dataclass(frozen=True)
 class Contents:
     """What a report is made from.
 
@@ -51,6 +72,8 @@ class Contents:
         record: What the checkpoint says of itself; None if it says nothing.
         known: Its mask, and where its weights moved.
         show_text: Whether the texts of forgotten examples may be shown.
+        relearning: The course of that attack; None without.
+        definitions: Of the metrics, by their names.
     """
 
     metrics: Mapping[str, Mapping[str, Metric]]
@@ -63,6 +86,8 @@ class Contents:
     show_text: bool = False
     noise: Mapping[str, float] | None = None
     retrained: int = 1
+    relearning: Relearning | None = None
+    definitions: Mapping[str, Definition] = field(default_factory=dict)
 
     @property
     def references(self) -> list[str]:

@@ -2,16 +2,17 @@
 
 from collections.abc import Iterator, Mapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import roc_curve
 
-from speu_cli.evaluation.report import unit_figures
-from speu_cli.evaluation.report.contents import FORGET, MODEL, ORIGINAL, REMAINING, TEST, Contents
+from speu_cli.evaluation.report import attacked, unit_figures
+from speu_cli.evaluation.report.contents import FORGET, MODEL, REMAINING, TEST, Contents
 from speu_cli.evaluation.report.drawing import Drawing
-from speu_cli.evaluation.report.palette import AFTER, BEFORE, MUTED, RETRAINED
+from speu_cli.evaluation.report.lines import lines
+from speu_cli.evaluation.report.palette import AFTER, MUTED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,7 +21,6 @@ Floats = npt.NDArray[np.float64]
 LEAST_LOSS = 1e-5  # a logarithm needs an end; what is below is counted there
 BINS = 24
 MOST_POINTS = 300
-_DASHES = ("--", "-.", (0, (3, 1, 1, 1, 1, 1)), (0, (1, 1)))
 _SETS = {
     FORGET: ("Forgotten examples", "the examples to forget"),
     REMAINING: ("Remaining examples", "the remaining training examples"),
@@ -35,11 +35,12 @@ def figures(contents: Contents) -> list[Drawing]:
         contents: Of the report.
 
     Returns:
-        Histograms of losses, the attack's curve, and what is known of the mask and of the weights.
+        Histograms of losses, the curves of attacks, and what is known of the mask and of the weights.
     """
     return [
         *_histograms(contents),
         *_curves(contents),
+        *attacked.of_relearning(contents.relearning),
         *unit_figures.of_mask(contents.known.selected),
         *unit_figures.of_movement(contents.known.movement),
     ]
@@ -65,7 +66,7 @@ def _draw_losses(losses: Mapping[str, Floats], axes: "Axes") -> None:
     low = min(float(found.min()) for found in clipped.values())
     high = max(float(found.max()) for found in clipped.values())
     edges = 10 ** np.linspace(low, max(high, low + 1), BINS + 1)
-    for name, line in _lines(list(losses)).items():
+    for name, line in lines(list(losses)).items():
         shares = np.histogram(np.maximum(losses[name], LEAST_LOSS), edges)[0] / len(losses[name])
         axes.stairs(100 * shares, edges, label=name, fill=False, **line)
         if name == MODEL:
@@ -101,21 +102,7 @@ def _draw_curves(
     curves: Mapping[str, tuple[Floats, Floats]], areas: Mapping[str, float], axes: "Axes"
 ) -> None:
     axes.plot([0, 1], [0, 1], color=MUTED, linewidth=0.8, label="guessing 0.500")
-    for name, line in _lines(list(curves)).items():
+    for name, line in lines(list(curves)).items():
         axes.plot(*curves[name], label=f"{name} {areas[name]:.3f}" if name in areas else name, **line)
     axes.set(xlabel="held-out examples called trained", ylabel="forgotten called trained")
     axes.legend(loc="lower right")
-
-
-def _lines(names: list[str]) -> dict[str, dict[str, Any]]:
-    """Colour and dashes of each model: they differ without colour as well."""
-    known: dict[str, dict[str, Any]] = {
-        ORIGINAL: {"color": BEFORE, "linestyle": ":", "linewidth": 1.6},
-        MODEL: {"color": AFTER, "linestyle": "-", "linewidth": 1.8},
-    }
-    others = [name for name in names if name not in known]
-    retrained = {
-        name: {"color": RETRAINED, "linestyle": _DASHES[number % len(_DASHES)], "linewidth": 1.4}
-        for number, name in enumerate(others)
-    }
-    return {name: (known | retrained)[name] for name in names}

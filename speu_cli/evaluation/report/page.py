@@ -1,18 +1,16 @@
 """The report as one page that needs nothing else: no script, nothing fetched."""
 
 from collections.abc import Sequence
-from functools import cache
-from typing import TYPE_CHECKING
 
+from speu_cli.evaluation.report.attacked import attack_table
 from speu_cli.evaluation.report.contents import FORGET, REMAINING, TEST, Contents
+from speu_cli.evaluation.report.defined import anchors, definitions
 from speu_cli.evaluation.report.drawing import Drawing
 from speu_cli.evaluation.report.movement import Movement
-from speu_cli.evaluation.report.rows import Table, forgotten_table, metric_tables, settings_table
+from speu_cli.evaluation.report.rendering import render
+from speu_cli.evaluation.report.rows import forgotten_table, metric_tables, settings_table
 from speu_cli.evaluation.report.summary import summarize
-from speu_cli.version import __version__
-
-if TYPE_CHECKING:
-    from jinja2 import Environment
+from speu_cli.evaluation.table import Table
 
 
 def page(contents: Contents, drawings: Sequence[Drawing]) -> str:
@@ -28,21 +26,20 @@ def page(contents: Contents, drawings: Sequence[Drawing]) -> str:
     by_group: dict[str, list[Drawing]] = {}
     for drawing in drawings:
         by_group.setdefault(drawing.name.partition("-")[0], []).append(drawing)
-    return (
-        _environment()
-        .get_template("page.html.j2")
-        .render(
-            contents=contents,
-            summary=summarize(contents),
-            counts={place: len(contents.sets[place]) for place in (FORGET, REMAINING, TEST)},
-            metrics=metric_tables(contents),
-            average_gap=(contents.gaps or {}).get("gap.average"),
-            figures=by_group,
-            movement=movement_table(contents.known.movement or ()),
-            forgotten=forgotten_table(contents),
-            settings=settings_table(contents.record) if contents.record else None,
-            version=__version__,
-        )
+    return render(
+        "page.html.j2",
+        contents=contents,
+        summary=summarize(contents),
+        counts={place: len(contents.sets[place]) for place in (FORGET, REMAINING, TEST)},
+        metrics=metric_tables(contents),
+        average_gap=(contents.gaps or {}).get("gap.average"),
+        figures=by_group,
+        movement=movement_table(contents.known.movement or ()),
+        forgotten=forgotten_table(contents),
+        settings=settings_table(contents.record) if contents.record else None,
+        attacks=attack_table(contents),
+        definitions=definitions(contents.definitions),
+        anchors=anchors(contents.definitions),
     )
 
 
@@ -62,17 +59,3 @@ def movement_table(movement: Sequence[Movement]) -> Table:
 
 def _percent(share: float) -> str:
     return f"{100 * share:.3g} %"
-
-
-@cache
-def _environment() -> "Environment":
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    # Whatever the name of the template, all is escaped but the figures, which are made here.
-    return Environment(
-        loader=PackageLoader("speu_cli.evaluation.report", "templates"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )

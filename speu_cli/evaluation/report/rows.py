@@ -2,33 +2,17 @@
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from speu_cli.evaluation.report.contents import FORGET, MODEL, SETS, Contents
 from speu_cli.evaluation.report.visible import visible
-from speu_cli.evaluation.table import NOT_COMPUTED, cell, points
+from speu_cli.evaluation.table import NOT_COMPUTED, Table, cell, points
 
 MOST_ROWS = 1000
 LONGEST_ID, LONGEST_TEXT, LONGEST_VALUE = 64, 160, 160
 SCORES = "scores"
 _OF_SETS = ("unlearning_", "remaining_", "testing_")
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells for a person.
-
-    Attributes:
-        header: Titles of the columns.
-        rows: Cells, as many a row as there are titles.
-        note: A sentence on what is not in it, or empty.
-    """
-
-    header: list[str]
-    rows: list[list[str]]
-    note: str = ""
 
 
 def metric_tables(contents: Contents) -> dict[str, Table]:

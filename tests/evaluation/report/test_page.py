@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 
 from reports import HOSTILE, SCRIPT, contents, outcomes
+from speu_cli.evaluation.report.attacked import attack_table, of_relearning
 from speu_cli.evaluation.report.contents import Known
 from speu_cli.evaluation.report.figures import figures
 from speu_cli.evaluation.report.markdown import markdown
 from speu_cli.evaluation.report.page import page
 from speu_cli.evaluation.report.visible import in_markdown, visible
+from speu_cli.evaluation.table import cell
 
 MEGABYTE = 1_000_000
 
@@ -85,7 +87,7 @@ def test_ids_are_there_once_and_all_references_lead_somewhere(full):
 
 def test_figures_have_the_colours_of_the_page(full):
     drawn = re.findall(r"<svg.*?</svg>", full, flags=re.DOTALL)
-    assert len(drawn) == 7
+    assert len(drawn) == 9
     for svg in drawn:
         assert "var(--" in svg
         assert not re.findall(r"(?:fill|stroke): #", svg)
@@ -158,3 +160,48 @@ def test_figures_as_files():
         assert drawing.png().startswith(b"\x89PNG")
         assert b"<svg" in drawing.svg()
         assert drawing.description.endswith(".")
+
+
+def test_attacks_are_shown_beside_the_models_as_they_are():
+    made = contents()
+    drawings = {drawing.name: drawing for drawing in figures(made)}
+    course = made.relearning.curves["model"].points
+    for name, words in (("loss", "loss"), ("score", "accuracy")):
+        said = drawings[f"relearning-{name}"].description
+        first, last = (f"{getattr(point, name).value:.3g}" for point in (course[0], course[-1]))
+        assert f"Mean {words} of the forgotten examples" in said
+        assert f"model from {first} to {last}" in said
+    table = attack_table(made)
+    assert [row[0] for row in table.rows] == ["none", "weights as int4", "relearning, last step"]
+    assert table.header[:2] == ["attack", "accuracy, original"]
+    assert table.rows[0][-1] == cell("loss.forget", made.metrics["reference 1"]["loss.forget"])
+    name = "attack.relearn.loss.forget"
+    assert table.rows[2][-2] == cell(name, made.metrics["model"][name])
+    assert "trained on 4 of the forgotten examples, measured on the other 8" in table.note
+    assert "Does it come back?" in read(written(made)).text
+    assert "## Attacks" in markdown(made)
+
+
+def test_without_attacks_there_is_no_word_of_them():
+    made = contents(attacked=False)
+    assert attack_table(made) is None
+    assert "come back" not in read(written(made)).text
+    assert "## Attacks" not in markdown(made)
+
+
+def test_a_level_that_is_not_known_is_not_drawn():
+    made = contents()
+    unknown = replace(made.relearning, level=float("nan"))
+    svgs = [next(of_relearning(one)).svg() for one in (made.relearning, unknown)]
+    assert [b"half is back" in svg for svg in svgs] == [True, False]
+
+
+def test_metrics_lead_to_their_definitions(full):
+    made = contents()
+    links = re.findall(r'<th scope="row"><a href="#(definition-[a-z0-9_.]+)">', full)
+    targets = re.findall(r'<dt id="(definition-[a-z0-9_.]+)">', full)
+    assert len(links) == len(made.definitions) > 10
+    assert set(links) == set(targets)
+    assert len(targets) == len(set(targets))
+    text = read(full).text
+    assert all(one.meaning[1:].rstrip(".") in text for one in made.definitions.values())

@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from speu_cli.cli import wording
+from speu_cli import wording
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,10 @@ def test_long_durations(seconds, text):
 def test_parts():
     assert wording.part_of(14, 144) == "14 of 144 (9.72 %)"
     assert wording.part_of(0, 0) == "0 of 0 (0 %)"
+
+
+@pytest.mark.parametrize(
+    ("noun", "verb"), [("weights", "are"), ("model weights", "are"), ("architecture", "is"), ("loss", "is")]
+)
+def test_the_verb_follows_the_noun(noun, verb):
+    assert wording.is_or_are(noun) == verb

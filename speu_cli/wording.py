@@ -52,6 +52,11 @@ def size(count: float) -> str:
     return f"{count:,.1f} GB"
 
 
+def is_or_are(noun: str) -> str:
+    """Return the verb that follows a noun: ``are`` after one in the plural."""
+    return "are" if noun.endswith("s") and not noun.endswith("ss") else "is"
+
+
 def part_of(part: int, whole: int) -> str:
     """Return a part of a whole with its share, such as ``14 of 144 (9.7 %)``."""
     share = 100 * part / whole if whole else 0.0

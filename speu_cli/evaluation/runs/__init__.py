@@ -1,0 +1,1 @@
+"""Several evaluated models side by side: read, compared, as tables, figures and a page."""

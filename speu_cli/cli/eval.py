@@ -199,8 +199,7 @@ def _show(out: Output, result: "EvaluateResult") -> None:
         }
     )
     for gate in result.gates:
-        why = "" if gate.why is None else f" ({gate.why})"
-        print(f"{'met' if gate.passed else 'NOT MET':<7}  {gate.expression}: {gate.reason}{why}")
+        print(f"{'met' if gate.passed else 'NOT MET':<7}  {gate.expression}: {gate.told}")
 
 
 def _of_request(forgetting: "Forgetting | None") -> dict[str, object]:

@@ -74,6 +74,11 @@ class GateResult:
     reason: str
     why: str | None = None
 
+    @property
+    def told(self) -> str:
+        """The reason, and why it is required."""
+        return self.reason if self.why is None else f"{self.reason} ({self.why})"
+
 
 def parse(expression: str, *, why: str | None = None, origin: str = "") -> Gate:
     """Read a gate. Whether such a metric exists is not looked at.

@@ -21,7 +21,7 @@ def markdown(contents: Contents) -> str:
     parts = [
         "# What the model still knows",
         f"**{summary.verdict}.**",
-        items([f"{'met' if g.passed else 'NOT MET'}: {g.expression}: {g.reason}" for g in contents.gates]),
+        items([f"{'met' if g.passed else 'NOT MET'}: {g.expression}: {g.told}" for g in contents.gates]),
         "## What was asked and done",
         in_markdown(f"{summary.asked} {summary.done}"),
         "## What was found",

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from reports import HOSTILE, SCRIPT, contents, outcomes
+from speu_cli.evaluation.gates import check, parse
 from speu_cli.evaluation.report.attacked import attack_table, of_relearning
 from speu_cli.evaluation.report.contents import Known
 from speu_cli.evaluation.report.figures import figures
@@ -205,3 +206,10 @@ def test_metrics_lead_to_their_definitions(full):
     assert len(targets) == len(set(targets))
     text = read(full).text
     assert all(one.meaning[1:].rstrip(".") in text for one in made.definitions.values())
+
+
+def test_why_a_gate_is_required_stands_beside_its_outcome_as_text():
+    gate = parse("testing_accuracy>=0.1", why=f"the service needs it {SCRIPT}")
+    made = replace(contents(), gates=check([gate], contents().metrics["model"]))
+    assert f"(the service needs it {SCRIPT})" in read(written(made)).text
+    assert in_markdown(gate.why) in markdown(made)

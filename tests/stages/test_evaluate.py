@@ -231,11 +231,11 @@ def test_references_that_are_none_are_refused(
     tiny_model("bert", layers=3).save_pretrained(deeper)
     tiny_tokenizer("bert").save_pretrained(deeper)
     err = refused(home, capfd, ARTIFACT, reference=str(deeper))
-    assert "num hidden layers is 3, expected 2" in err
+    assert "num hidden layers are 3, expected 2" in err
     err = refused(home, capfd, ARTIFACT, reference=str(tiny_checkpoint(tmp_path / "roberta", "roberta")))
     assert "architecture is RobertaForSequenceClassification, expected BertForSequenceClassification" in err
     err = refused(home, capfd, ARTIFACT, reference=str(tiny_checkpoint(tmp_path / "three", outputs=3)))
-    assert "labels is LABEL_0, LABEL_1, LABEL_2, expected LABEL_0, LABEL_1" in err
+    assert "labels are LABEL_0, LABEL_1, LABEL_2, expected LABEL_0, LABEL_1" in err
     same = str(references(home)[0])
     err = refused(home, capfd, ARTIFACT, "--reference", same, reference=same)
     assert "hold the same weights" in err

@@ -21,7 +21,7 @@ LONGEST = 256
 
 
 def main(data: Path, target: Path) -> None:
-    """Write a checkpoint of 4 layers, 256 wide, about five million parameters."""
+    """Write a checkpoint of 4 layers, 256 wide, about four million parameters."""
     tokenizer = make_tokenizer(data)
     config = LlamaConfig(
         vocab_size=len(tokenizer),

@@ -58,7 +58,7 @@ def run(place: Place, target: str) -> Outcome:
     return Outcome(
         f"Table {target.removeprefix('table')}: TOFU {split}, a small Llama",
         [
-            "A Llama of about five million parameters that was trained from nothing on TOFU's answers; in "
+            "A Llama of about four million parameters that was trained from nothing on TOFU's answers; in "
             "brackets the paper's number for Llama-2-7b-chat. TOFU fixes what is to be forgotten: one draw, "
             "no interval."
         ],

@@ -1,10 +1,10 @@
 """Numbers of a model by name: what can be shown as a column, and sorted by."""
 
-import difflib
 import math
 from collections.abc import Iterable, Sequence
 
 from speu_cli.errors import InputError
+from speu_cli.evaluation.definitions.lookup import nearest
 from speu_cli.evaluation.runs.lineup import RUN, ComparedModel
 from speu_cli.evaluation.table import cell, points
 from speu_cli.wording import duration, size
@@ -69,7 +69,7 @@ def require_known(models: Sequence[ComparedModel], names: Iterable[str]) -> None
         known |= {*model.metrics, *(model.gaps or {})}
     for name in names:
         if name not in known:
-            near = difflib.get_close_matches(name, sorted(known), n=3) or sorted(known)[:3]
+            near = nearest(name, sorted(known)) or sorted(known)[:3]
             raise InputError(f"no model has {name!r}, expected a metric such as {', '.join(near)}")
 
 

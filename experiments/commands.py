@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,12 +61,12 @@ def run(arguments: tuple[str, ...]) -> Json:
     """
     started = time.perf_counter()
     command = [sys.executable, "-m", "speu_cli", *arguments, "--json"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
-    assert process.stdout is not None  # noqa: S101 - it is a pipe
-    answer = process.stdout.read()
-    process.stdout.close()
-    _, status, usage = os.wait4(process.pid, 0)  # as Popen.wait, and tells the memory of this one process
-    process.returncode = os.waitstatus_to_exitcode(status)
+    with tempfile.TemporaryFile() as answer:
+        process = subprocess.Popen(command, stdout=answer)
+        _, status, usage = os.wait4(process.pid, 0)  # as Popen.wait, and tells the memory of this one process
+        process.returncode = os.waitstatus_to_exitcode(status)
+        answer.seek(0)
+        told = answer.read()
     taken = {
         "process_seconds": time.perf_counter() - started,
         "process_peak_bytes": usage.ru_maxrss * KIBIBYTE,
@@ -74,4 +75,4 @@ def run(arguments: tuple[str, ...]) -> Json:
         return {REFUSED: True, **taken}
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return {"result": json.loads(answer), **taken}
+    return {"result": json.loads(told), **taken}

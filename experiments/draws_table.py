@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable, Sequence
 
 from commands import Json
-from over_draws import Interval, interval, paired
+from over_draws import Interval, in_deviations, interval, paired
 
 NOTHING = "–"
 
@@ -51,15 +51,11 @@ def difference_text(one: Sequence[Json], other: Sequence[Json], name: str, scale
 
 
 def of_noise(draws: int) -> str:
-    """What a few draws can tell."""
+    """What a few draws, at least two, can tell."""
     return (
         f"Means of {draws} forget draws ± half of the 95 % t interval; a draw is compared with the model "
         "retrained without that draw. A difference is taken draw by draw, and called *inside the noise* "
-        "where its interval holds 0. "
-        + (
-            "With three draws the interval is 2.5 standard deviations to either side, so only a large and "
-            "steady difference is told from none; and of twenty comparisons one lies outside by chance."
-            if draws == 3  # noqa: PLR2004 - t(2)/√3
-            else "Of twenty comparisons one lies outside by chance."
-        )
+        "where its interval holds 0. With so many draws the interval is "
+        f"{in_deviations(draws):.1f} standard deviations to either side, so only a large and steady "
+        "difference is told from none; and of twenty comparisons one lies outside by chance."
     )

@@ -28,7 +28,7 @@ class Interval:
     @property
     def word(self) -> str:
         """What a difference with this interval is called."""
-        if self.count < 2:  # noqa: PLR2004 - one value has no spread
+        if math.isinf(self.half):
             return UNKNOWN
         if abs(self.mean) <= self.half:
             return NOISE
@@ -52,13 +52,17 @@ def interval(values: Sequence[float]) -> Interval:
         values: One a draw; at least one.
 
     Returns:
-        Mean and half width, t(n − 1)·s/√n.
+        Mean and half width, s times `in_deviations`; infinite for one value.
     """
     count = len(values)
     if count == 1:
         return Interval(values[0], math.inf, 1)
-    quantile = float(t.ppf((1 + CONFIDENCE) / 2, count - 1))
-    return Interval(fmean(values), quantile * stdev(values) / math.sqrt(count), count)
+    return Interval(fmean(values), in_deviations(count) * stdev(values), count)
+
+
+def in_deviations(count: int) -> float:
+    """Half the width of the interval of at least two values, in their standard deviations: t(n − 1)/√n."""
+    return float(t.ppf((1 + CONFIDENCE) / 2, count - 1)) / math.sqrt(count)
 
 
 def paired(one: Sequence[float], other: Sequence[float]) -> Interval:

@@ -88,6 +88,14 @@ ForgetExamplesOption = Annotated[
         help="Which of the examples to forget count: all, or those whose loss is below that of unseen ones.",
     ),
 ]
+OptionalForgetExamplesOption = Annotated[
+    ForgetExamples | None,
+    of_method(
+        "--forget-examples",
+        show_default="as the recipe says",
+        help="Which of the examples to forget count: all, or those whose loss is below that of unseen ones.",
+    ),
+]
 TargetLossOption = Annotated[
     float | None,
     of_method(
@@ -191,14 +199,30 @@ MaxOvershootOption = Annotated[
         help="Refuse a step whose loss lies further above the target than this factor.",
     ),
 ]
+RecipeOption = Annotated[
+    str,
+    of_method(
+        "--recipe",
+        metavar="default|paper|FILE.toml",
+        help="How the step is made: each example to what an unseen one would be known like, or along one "
+        "direction (Eq. 10), or as a file says.",
+    ),
+]
+DAMPING = (
+    "Added to the curvature before it divides, as a multiple of each tensor's mean curvature; of its "
+    "selected part's, if the statistics hold no more."
+)
 DampingOption = Annotated[
-    float,
+    float, of_method("--damping", metavar="X", parser=values.real(least=0), help=DAMPING)
+]
+OptionalDampingOption = Annotated[
+    float | None,
     of_method(
         "--damping",
         metavar="X",
         parser=values.real(least=0),
-        help="Added to the curvature before it divides, as a multiple of each tensor's mean curvature; "
-        "of its selected part's, if the statistics hold no more.",
+        show_default="as the recipe says",
+        help=DAMPING,
     ),
 ]
 

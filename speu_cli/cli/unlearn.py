@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING, Annotated
 
 from speu_cli.cli.options import (
     CurvatureOption,
-    DampingOption,
     DataOptions,
     ForceOption,
-    ForgetExamplesOption,
     ForgetOption,
     KeyValueOption,
     KindsOption,
     MaxOvershootOption,
     ObjectiveOption,
+    OptionalDampingOption,
     OptionalDataOption,
     OptionalFisherOption,
+    OptionalForgetExamplesOption,
     OptionalModelArgument,
     RateOption,
+    RecipeOption,
     RoundsOption,
     RunOptions,
     ShowOptions,
@@ -55,12 +56,12 @@ SEE = "see speu unlearn --help"
 SETTLED = (
     *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds", "kv"),
     *("objective", "within", "ssd_alpha", "ssd_lambda"),
-    *("target_loss", "max_overshoot", "damping", "forget_examples"),
+    *("target_loss", "max_overshoot", "recipe", "damping", "forget_examples"),
 )
 # What only the second-order step has.
 OF_A_STEP = (
     *("sparsity", "kinds", "curvature", "rounds", "kv", "objective", "within"),
-    *("rate", "max_overshoot", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
+    *("rate", "max_overshoot", "recipe", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
 )
 
 
@@ -112,8 +113,9 @@ def unlearn(
     rate: RateOption = None,
     target_loss: TargetLossOption = None,
     max_overshoot: MaxOvershootOption = 2.0,
-    damping: DampingOption = 0.1,
-    forget_examples: ForgetExamplesOption = "all",
+    recipe: RecipeOption = "paper",
+    damping: OptionalDampingOption = None,
+    forget_examples: OptionalForgetExamplesOption = None,
     trained: TrainingOptions,
     output: Annotated[
         Path | None,
@@ -194,6 +196,7 @@ def unlearn(
             rate=rate,
             target_loss=target_loss,
             max_overshoot=max_overshoot,
+            recipe=recipe,
             damping=damping,
             forget_examples=forget_examples,
             dry_run=dry_run,

@@ -2,7 +2,7 @@
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -164,7 +164,7 @@ def fisher(
             )
             seconds = time.perf_counter() - started
             statistics = group.sum(collected.statistics)
-            mean_loss = float(group.sum_tensor(collected.losses.sum())) / len(portion.encoded)
+            losses = _gathered(group, collected.losses, mine, len(portion.encoded))
             if not group.main:
                 group.wait()  # what is kept is needed until the result is written
                 return None
@@ -180,6 +180,7 @@ def fisher(
                 planned=int(portion.planned.sum()),
                 shard=part,
                 selected=settled.selected,
+                losses=losses,
             )
             digest = write_statistics(output, file, force=runtime.force)
             group.wait()
@@ -192,7 +193,7 @@ def fisher(
         examples=len(training),
         used=len(portion.encoded),
         tokens=tokens,
-        mean_loss=mean_loss,
+        mean_loss=float(losses.mean()),
         holdout_examples=len(holdout_losses),
         unseen_loss=file.unseen_loss,
         shard=str(part) if part else None,
@@ -208,10 +209,25 @@ def fisher(
 def _losses_over(group: Group, session: Session, encoded: Encoded) -> npt.NDArray[np.float64]:
     """Losses of examples, each process computing some, float64 ``[n]``."""
     mine = positions(encoded.lengths, Shard(group.rank + 1, group.size))
-    losses = torch.zeros(len(encoded), dtype=torch.float64)
-    if mine:
-        losses[mine] = torch.from_numpy(session.losses(encoded.select(mine), "held-out losses"))
-    return group.sum_tensor(losses).numpy()
+    losses = session.losses(encoded.select(mine), "held-out losses") if mine else np.zeros(0)
+    return _gathered(group, torch.from_numpy(losses), mine, len(encoded))
+
+
+def _gathered(group: Group, losses: torch.Tensor, mine: Sequence[int], count: int) -> npt.NDArray[np.float64]:
+    """Put the losses of all processes together.
+
+    Args:
+        group: The processes.
+        losses: Of this process's examples.
+        mine: Which they are.
+        count: How many there are in all.
+
+    Returns:
+        float64 ``[count]``.
+    """
+    of_all = torch.zeros(count, dtype=torch.float64)
+    of_all[list(mine)] = losses
+    return group.sum_tensor(of_all).numpy()
 
 
 def _checkpoint_of(output: Path, group: Group) -> Path:

@@ -5,12 +5,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 import torch
 
 from speu_cli.artifacts.atomic import check_output
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.progress import Progress, Silent
-from speu_cli.statistics.files import read_statistics, write_statistics
+from speu_cli.statistics.files import StatisticsFile, read_statistics, write_statistics
 from speu_cli.statistics.shards import ShardFile, complete_run, differing_versions, open_shard
 from speu_cli.statistics.sums import DisjointUnion
 
@@ -76,6 +77,7 @@ def merge(
         statistics=total.statistics(),
         used=np.logical_or.reduce([shard.head.used for shard in ordered]),
         shard=None,
+        losses=_united([shard.head for shard in ordered]),
         digest="",
         versions={},
     )
@@ -90,6 +92,17 @@ def merge(
         unseen_loss=file.unseen_loss,
         bytes=output.stat().st_size,
     )
+
+
+def _united(files: Sequence[StatisticsFile]) -> npt.NDArray[np.float64] | None:
+    """The losses of all shards' rows, in the order of the rows; None if one of them does not tell."""
+    of_rows = np.full(len(files[0].rows), np.nan)
+    for file in files:
+        if file.losses is None:
+            return None
+        of_rows[file.used] = file.losses
+    found: npt.NDArray[np.float64] = of_rows[~np.isnan(of_rows)]
+    return found
 
 
 def _add(total: DisjointUnion, shard: ShardFile) -> None:

@@ -37,6 +37,7 @@ class ForgetSet:
         losses: The original model's losses on it, float64 ``[n_f]``.
         enters: Whose gradients enter the step, bool ``[n_f]``.
         counted: Who is in the training set's statistics, bool ``[n_f]``.
+        training: D, as it was read: the model has seen none of the rest of it.
         remaining: n_r.
         record: Number of the forget examples and a hash of their ids, for records.
     """
@@ -45,6 +46,7 @@ class ForgetSet:
     losses: npt.NDArray[np.float64]
     enters: Flags
     counted: Flags
+    training: Examples
     remaining: int
     record: dict[str, Any]
 
@@ -188,6 +190,7 @@ def open_forget_set(
         losses=losses,
         enters=enter_step(losses, forget_examples, unseen_loss),
         counted=file.used[training.positions(forgotten.ids)],
+        training=training,
         remaining=len(remaining),
         record={"count": len(ids), "ids_sha256": hash_text(canonical_json(ids))},
     )

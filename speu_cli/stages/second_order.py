@@ -35,7 +35,7 @@ def second_order(
     Returns:
         What was done.
     """
-    request = open_request(session, file, forget, _wanted(session, file, forget, given, mask_settings))
+    request = open_request(session, file, forget, wanted_of_step(session, file, forget, given, mask_settings))
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
     in_step, remaining = request.in_step, request.remaining
     direction = second_order_direction(in_step, remaining, chosen.mask, damping=settings.damping)
@@ -53,7 +53,7 @@ def second_order(
     )
 
 
-def _wanted(
+def wanted_of_step(
     session: Session,
     file: StatisticsFile,
     forget: ForgetSet,

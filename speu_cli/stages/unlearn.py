@@ -1,7 +1,7 @@
 """``speu unlearn``: serve a request (Algorithm 1) and write the new model."""
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -24,6 +24,7 @@ from speu_cli.stages.chosen_mask import (
 )
 from speu_cli.stages.dampen import dampen
 from speu_cli.stages.done import Done
+from speu_cli.stages.function_space import function_space
 from speu_cli.stages.request import (
     ForgetSet,
     open_forget_set,
@@ -38,6 +39,7 @@ from speu_cli.statistics.files import StatisticsFile
 from speu_cli.structures.mask import KeyValue
 from speu_cli.unlearning.dampening import DampeningSettings
 from speu_cli.unlearning.forget_examples import ForgetExamples
+from speu_cli.unlearning.recipes.presets import find_recipe
 from speu_cli.unlearning.settings import StepSettings
 
 SecondOrder = Literal["spe-so", "so"]
@@ -115,8 +117,9 @@ def unlearn(
     rate: float | None = None,
     target_loss: float | None = None,
     max_overshoot: float = 2.0,
-    damping: float = 0.1,
-    forget_examples: ForgetExamples = "all",
+    recipe: str | Path = "paper",
+    damping: float | None = None,
+    forget_examples: ForgetExamples | None = None,
     dry_run: bool = False,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -144,9 +147,11 @@ def unlearn(
         rate: η. Default: the one at which the forget set looks unseen.
         target_loss: Mean loss that unseen examples have. Default: that of the statistics' held-out set.
         max_overshoot: Refuse a step that takes the forget loss past this multiple of the target.
+        recipe: How the step is made: ``default``, ``paper``, or a TOML file.
         damping: λ of each parameter tensor, as a multiple of its mean curvature; of that of its slices, if
-            the statistics hold no more.
-        forget_examples: ``all`` or ``remembered``: whose gradients enter the step.
+            the statistics hold no more. Default: as the recipe says.
+        forget_examples: ``all`` or ``remembered``: whose gradients enter the step. Default: as the recipe
+            says.
         dry_run: Do everything but write.
         choice: Columns, split, task and length; must agree with the statistics.
         runtime: Device, batch size, overwriting, progress.
@@ -160,6 +165,14 @@ def unlearn(
     runtime = runtime or Runtime()
     mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, kv, objective, within)
     _check_request(output, mask, method, rate, dry_run=dry_run)
+    chosen_recipe = find_recipe(recipe)
+    if rate is not None and chosen_recipe.target == "each":
+        raise InputError(
+            f"recipe {chosen_recipe.name} gives each example a target of its own, so it has no --rate",
+            hint="take --recipe paper",
+        )
+    if damping is not None:
+        chosen_recipe = replace(chosen_recipe, damping=damping)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
@@ -171,21 +184,21 @@ def unlearn(
         require_mask_statistics(file, fisher)
         mask_settings.kinds_of(session.layout)  # refused before any example is read
     unseen = target_loss if target_loss is not None else file.unseen_loss
+    enters = forget_examples or chosen_recipe.examples
     settings = (
-        DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, forget_examples)
+        DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, enters)
         if method == "ssd"
-        else StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
+        else StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters)
     )
 
     started = time.perf_counter()
-    forget_set = open_forget_set(
-        session, file, data, forget, forget_examples=forget_examples, unseen_loss=unseen
-    )
-    done = (
-        dampen(session, file, forget_set, given, settings)
-        if isinstance(settings, DampeningSettings)
-        else second_order(session, file, forget_set, given, mask_settings, settings)
-    )
+    forget_set = open_forget_set(session, file, data, forget, forget_examples=enters, unseen_loss=unseen)
+    if isinstance(settings, DampeningSettings):
+        done = dampen(session, file, forget_set, given, settings)
+    elif chosen_recipe.target == "each":
+        done = function_space(session, file, forget_set, given, mask_settings, chosen_recipe)
+    else:
+        done = second_order(session, file, forget_set, given, mask_settings, settings)
     seconds = time.perf_counter() - started
 
     chosen = done.chosen

@@ -33,7 +33,7 @@ from speu_cli.tasks.settings import EncodingSettings
 
 KIND = "statistics"
 MAPPINGS = (*SUMS, "mask_rows")
-SINGLE = {"rows", "used", "holdout_losses", "sampled"}
+SINGLE = {"rows", "used", "losses", "holdout_losses", "sampled"}
 
 ComputedIn = Literal["float32", "bfloat16"]
 
@@ -88,6 +88,7 @@ class StatisticsFile:
             slices of a mask; else None.
         digest: Names the file's content; empty for one not yet written.
         versions: Of the libraries that wrote the file; empty for one not yet written.
+        losses: Of the rows that were used, in their order, float64 ``[n]``; None in files that do not tell.
     """
 
     statistics: Statistics
@@ -103,6 +104,7 @@ class StatisticsFile:
     selected: Tensors | None = None
     digest: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    losses: npt.NDArray[np.float64] | None = None
 
     @property
     def unseen_loss(self) -> float | None:
@@ -179,6 +181,8 @@ def _tensors(file: StatisticsFile) -> dict[str, Tensor]:
         "used": torch.from_numpy(file.used),
         "holdout_losses": torch.from_numpy(file.holdout_losses).float(),
     }
+    if file.losses is not None:
+        tensors["losses"] = torch.from_numpy(file.losses).float()
     if file.statistics.mask_rows:
         tensors["sampled"] = file.statistics.sampled
     tensors |= {f"selected/{key}": units for key, units in (file.selected or {}).items()}
@@ -244,6 +248,9 @@ def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
     rows, used = tensors["rows"], tensors["used"]
     if rows.ndim != 1 or rows.shape != used.shape or int(used.sum()) != record["data"]["used"]:
         raise ArtifactError(f"{path}: 'rows' and 'used' do not fit each other or their count")
+    losses = tensors.get("losses")
+    if losses is not None and losses.shape != rows[used].shape:
+        raise ArtifactError(f"{path}: 'losses' and 'used' do not fit each other")
     parts = _take_mappings(tensors, path, dtype)
     selected = parts.pop("selected")
     sampled = tensors.get("sampled", torch.zeros(0, dtype=torch.int64))
@@ -271,6 +278,7 @@ def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
         selected=selected or None,
         digest=artifact.digest,
         versions=dict(record["versions"]),
+        losses=None if losses is None else losses.double().numpy(),
     )
 
 

@@ -36,16 +36,16 @@ class RunningSums:
         self._gradient: dict[str, Total] = {}
         for name, part in wanted.parameters.items():
             parameter = model.get_parameter(name)
-            shape = _shape_of(parameter, part)
+            shape = shape_of(parameter, part)
             for totals in (self._fisher, self._gradient):
-                totals[name] = Total(shape, _wide(parameter.dtype), parameter.device)
+                totals[name] = Total(shape, wide(parameter.dtype), parameter.device)
         self._mask_gradient: dict[str, Total] = {}
         self._mask_fisher: dict[str, Total] = {}
         for group in layout if wanted.mask_statistics else ():
             weight = model.get_parameter(group.slices[-1].parameter)
             square = (group.count,) if wanted.is_sampled(group.count) else (group.count, group.count)
-            self._mask_gradient[group.key] = Total((group.count,), _wide(weight.dtype), weight.device)
-            self._mask_fisher[group.key] = Total(square, _wide(weight.dtype), weight.device)
+            self._mask_gradient[group.key] = Total((group.count,), wide(weight.dtype), weight.device)
+            self._mask_fisher[group.key] = Total(square, wide(weight.dtype), weight.device)
         # Rows that wait for their product, and rows that are kept, with the keys of their examples.
         self._pending: dict[str, list[Tensor]] = {key: [] for key in self._mask_gradient}
         self._rows: dict[str, list[Tensor]] = {
@@ -170,12 +170,13 @@ class RunningSums:
         return (total for _, _, total in self._named_totals())
 
 
-def _shape_of(parameter: Tensor, part: Part | None) -> torch.Size:
+def shape_of(parameter: Tensor, part: Part | None) -> torch.Size:
+    """The shape of a part of a parameter, or of all of it."""
     if part is None:
         return parameter.shape
     return taken_shape(parameter.shape, part.axes, len(part.indices))
 
 
-def _wide(dtype: torch.dtype) -> torch.dtype:
+def wide(dtype: torch.dtype) -> torch.dtype:
     """The type to sum in: float32 at least."""
     return torch.promote_types(dtype, torch.float32)

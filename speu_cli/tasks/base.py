@@ -10,6 +10,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 from speu_cli.data.examples import Examples
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.margins import Margins
 from speu_cli.tasks.preparation import Preparation
 
 Answered = dict[str, Tensor]
@@ -25,6 +26,7 @@ class Task(Protocol):
     name: str
     score_name: str
     generative: bool  # the label is a text that the model writes, so that it can be taught another answer
+    margins: Margins  # as a function of the loss
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Encode examples; raises ``InputError`` for what the model cannot learn."""

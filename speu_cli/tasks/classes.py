@@ -11,6 +11,7 @@ from speu_cli.data.examples import Example
 from speu_cli.errors import InputError
 from speu_cli.tasks.base import Answered
 from speu_cli.tasks.distributions import Distributions
+from speu_cli.tasks.margins import LogOdds, Margins
 
 SHOWN_NAMES = 8
 
@@ -20,6 +21,7 @@ class Classes:
 
     score_name = "accuracy"
     generative = False
+    margins: Margins = LogOdds()
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
         """Look labels up; each is a class index or one of the model's label names.

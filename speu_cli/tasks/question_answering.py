@@ -14,6 +14,7 @@ from speu_cli.tasks.base import Answered
 from speu_cli.tasks.best_span import best_span
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.margins import LogOdds, Margins
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.span_scores import best_of
 from speu_cli.tasks.texts import random_tokens
@@ -32,6 +33,7 @@ class QuestionAnswering:
     name = QUESTION_ANSWERING
     score_name = "f1"
     generative = False
+    margins: Margins = LogOdds()
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Tokenize questions and contexts as windows, and find the answers in them."""

@@ -12,6 +12,7 @@ from speu_cli.errors import InputError
 from speu_cli.tasks.base import Answered
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.margins import Closeness, Margins
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.texts import encode_texts, random_tokens
 
@@ -22,6 +23,7 @@ class Regression:
     name = "regression"
     score_name = "spearman"
     generative = False
+    margins: Margins = Closeness()
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Tokenize the texts and check their targets."""

@@ -90,13 +90,51 @@ def second_order_direction(
     """
     steps = {}
     for name, axes, indices in mask.slices():
-        curvature = remaining.fisher[name] / remaining.count
-        damped = slices_of(curvature, axes, indices) + damping * curvature.mean()
+        damped = damped_curvature(remaining, name, axes, indices, damping=damping)
         g = slices_of(gradient.gradient[name], axes, indices)
         # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
         values = torch.where(damped > 0, g / damped, 0.0)
         steps[name] = SliceStep(axes, indices, values, mask.entries(name))
     return Direction(steps)
+
+
+def damped_curvature(
+    remaining: Statistics, name: str, axes: Axes, indices: Tensor, *, damping: float
+) -> Tensor:
+    """F_r[j]/n_r + λ on the slices of a parameter: the denominator of Eq. 10.
+
+    Args:
+        remaining: As of :func:`second_order_direction`.
+        name: Of the parameter.
+        axes: Of the slices.
+        indices: Likewise.
+        damping: As of :func:`second_order_direction`.
+
+    Returns:
+        Shaped like the slices.
+    """
+    curvature = remaining.fisher[name] / remaining.count
+    return slices_of(curvature, axes, indices) + damping * curvature.mean()
+
+
+def inverse_curvature(remaining: Statistics, mask: Mask, *, damping: float) -> dict[str, Tensor]:
+    """1 / (F_r[j]/n_r + λ) by parameter, on the mask's slices; 0 of what has no curvature or may not change.
+
+    Args:
+        remaining: As of :func:`second_order_direction`.
+        mask: m.
+        damping: As of :func:`second_order_direction`.
+
+    Returns:
+        Shaped like the slices.
+    """
+    inverse = {}
+    for name, axes, indices in mask.slices():
+        damped = damped_curvature(remaining, name, axes, indices, damping=damping)
+        changes, entries = damped > 0, mask.entries(name)
+        changes = changes if entries is None else changes & entries
+        inverse[name] = torch.where(changes, 1 / damped, 0.0)
+    return inverse
 
 
 def slices_of(tensor: Tensor, axes: Axes, indices: Tensor) -> Tensor:

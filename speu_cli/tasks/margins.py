@@ -1,0 +1,62 @@
+"""How well a model knows an example, as a number that moves evenly where its loss does not.
+
+The loss of a remembered example is flat, and that of a missed one steep; a margin z moves by about as much
+for the same change of the model in both. It is a falling function of the loss ℓ, so that it can be read off
+losses that were kept, and its gradient is that of the loss times dz/dℓ.
+"""
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+
+# A loss this small is 0 in float32, and has no gradient to scale.
+SMALLEST_LOSS = 1e-7
+
+
+class Margins(Protocol):
+    """The margin of a task, as a function of its loss."""
+
+    lowest: float  # an example with less is as wrong as can be, however much less
+
+    def of(self, losses: Floats) -> Floats:
+        """Z of losses ℓ ≥ 0, ``[n]``: higher for what is known better."""
+        ...
+
+    def slopes(self, losses: Floats) -> Floats:
+        """dz/dℓ < 0 of losses ℓ ≥ 0, ``[n]``."""
+        ...
+
+
+class LogOdds:
+    """Where exp(−ℓ) is a probability p: its log-odds, log p − log(1 − p).
+
+    Of a class it is the true logit less the logsumexp of the others: ℓ = log(1 + e^{−z}).
+    """
+
+    lowest = -6.0
+
+    def of(self, losses: Floats) -> Floats:
+        """−log(e^ℓ − 1)."""
+        losses = np.maximum(losses, SMALLEST_LOSS)
+        return -losses - np.log(-np.expm1(-losses))  # e^ℓ overflows where ℓ is large
+
+    def slopes(self, losses: Floats) -> Floats:
+        """−1 / (1 − e^{−ℓ})."""
+        return 1 / np.expm1(-np.maximum(losses, SMALLEST_LOSS))
+
+
+class Closeness:
+    """Where ℓ is a squared error: minus the distance from the truth, −√ℓ."""
+
+    lowest = -np.inf
+
+    def of(self, losses: Floats) -> Floats:
+        """−√ℓ."""
+        return -np.sqrt(losses)
+
+    def slopes(self, losses: Floats) -> Floats:
+        """−1 / (2√ℓ)."""
+        return -0.5 / np.sqrt(np.maximum(losses, SMALLEST_LOSS))

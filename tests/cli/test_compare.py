@@ -1,6 +1,8 @@
 """``speu compare`` on the command line."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -59,6 +61,20 @@ def test_files(home: Path) -> None:
     assert main(["compare", "a.json", "--html", "page.html", "--markdown", "page.md", "-q"]) == 0
     assert Path("page.html").read_text().startswith("<!doctype html>")
     assert main(["compare", "a.json", "--html", "page.html", "-q"]) == 5
+
+
+def test_a_page_on_a_full_disk_costs_no_comparison(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("speu_cli.stages.compare.page", full)
+    assert main(["compare", "a.json", "--html", "page.html", "--json"]) == 7
+    out, err = capsys.readouterr()
+    assert [model["name"] for model in json.loads(out)["models"]] == ["original", "reference", "a"]
+    assert err.splitlines() == ["speu: error: no space left on device", "hint: free some space"]
+    assert not Path("page.html").exists()
 
 
 def test_times(home: Path, capsys: pytest.CaptureFixture[str]) -> None:

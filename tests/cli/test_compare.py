@@ -12,6 +12,8 @@ from evaluated import evaluation, write
 
 from speu_cli.cli.main import main
 
+RELEARNT = "attack.relearn.loss.forget"
+
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -94,6 +96,8 @@ def test_times(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["bad.json"], 4, "not readable JSON"),
         (["empty.json"], 4, "not what speu eval --json prints"),
         (["a.json", "rows.json"], 4, "a.json and rows.json cannot be compared"),
+        (["a.json", "steps.json", "--sort", f"-{RELEARNT}"], 4, f"{RELEARNT} cannot be compared: attack.rel"),
+        (["a.json", "steps.json", "--metrics", RELEARNT], 4, "left out: steps 5 in a; steps 9 in steps"),
         (["a.json", "--sort", "nonsense"], 2, "no model has 'nonsense'"),
         (["a.json", "--metrics", "nonsense"], 2, "no model has 'nonsense'"),
         (["a.json", "--made", "a"], 2, "expected NAME=FILE"),
@@ -111,6 +115,9 @@ def test_refusals_are_one_line_with_their_code(
     rows = evaluation()
     rows["identity"]["sets"]["test"] = "9" * 64
     write(home / "rows.json", rows)
+    steps = evaluation()
+    steps["attacks"]["relearned"]["steps"] = 9
+    write(home / "steps.json", steps)
     assert main(["compare", *arguments]) == code
     out, err = capsys.readouterr()
     assert out == ""

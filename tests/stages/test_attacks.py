@@ -16,6 +16,7 @@ from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.cli.main import main
 from speu_cli.data.selection import sample_flags
 from speu_cli.stages.attacks import prepare
+from speu_cli.stages.evaluation_identity import hash_rows
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from tiny import tiny_checkpoint, tiny_tokenizer, write_ids, write_rows
@@ -96,7 +97,9 @@ def test_a_relearnt_model_is_one_trained_by_hand(home: Home, other: Path, attack
     assert attacked.attacks is not None
     relearned = attacked.attacks.relearned
     assert relearned is not None
-    assert (relearned.shown, relearned.held_back, relearned.learning_rate) == (SHOWN, FORGET - SHOWN, 1e-3)
+    assert (relearned.shown, relearned.held_back) == (SHOWN, FORGET - SHOWN)
+    assert (relearned.steps, relearned.learning_rate) == (3, 1e-3)
+    assert relearned.rows == hash_rows(examples.select([examples.ids[i] for i in range(FORGET) if flags[i]]))
     curves = relearned.curves
     assert list(curves) == ["model", "original", "reference"]
     points = curves["model"].points
@@ -202,7 +205,13 @@ def test_paraphrases_are_measured_as_if_they_were_what_is_forgotten(home: Home, 
         assert found.n == 3
     assert result.attacks is not None
     assert result.attacks.paraphrased is not None
-    assert (result.attacks.paraphrased.examples, result.attacks.paraphrased.missing) == (3, FORGET - 3)
+    paraphrased = result.attacks.paraphrased
+    assert (paraphrased.examples, paraphrased.missing) == (3, FORGET - 3)
+    others = write_rows(tmp_path / "others.jsonl", [row | {"text": "word3"} for row in rows[:3]])
+    again = evaluate(home, AttackChoice(paraphrases=str(others))).attacks
+    assert again is not None
+    assert again.paraphrased is not None
+    assert again.paraphrased.rows != paraphrased.rows
     assert result.attacks.relearned is None
 
 

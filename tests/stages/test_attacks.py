@@ -17,6 +17,7 @@ from speu_cli.cli.main import main
 from speu_cli.data.selection import sample_flags
 from speu_cli.stages.attacks import prepare
 from speu_cli.stages.evaluation_identity import hash_rows
+from speu_cli.stages.report import report_contents
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from tiny import tiny_checkpoint, tiny_tokenizer, write_ids, write_rows
@@ -111,6 +112,14 @@ def test_a_relearnt_model_is_one_trained_by_hand(home: Home, other: Path, attack
     assert relearned.level == pytest.approx(
         (points[0].loss.value + curves["original"].points[0].loss.value) / 2
     )
+
+
+def test_a_report_draws_the_models_in_the_order_of_its_columns(
+    home: Home, other: Path, attacked: EvaluateResult
+) -> None:
+    made = report_contents(attacked, other, home.model, mask=None, show_text=False)
+    assert made.relearning is not None
+    assert list(made.relearning.curves) == list(made.metrics) == ["original", "model", "reference"]
 
 
 def test_a_twin_of_the_reference_comes_back_as_fast_as_it(attacked: EvaluateResult) -> None:

@@ -1,6 +1,7 @@
 """Tables, figures and the page, with names that would do harm."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -96,6 +97,13 @@ def test_figures_list_every_model_in_words_and_in_the_legend(full: str) -> None:
         assert not re.findall(r"(?:fill|stroke): #", svg)
     assert "$x_1$" in drawn[0]
     assert "_private" in drawn[0]
+
+
+def test_times_below_a_second_are_written_out() -> None:
+    timed = [replace(model, seconds=0.15 + number / 10) for number, model in enumerate(models())]
+    svg = figures(timed, "accuracy")[1].inline()
+    assert ">0.2<" in svg
+    assert not re.search(r">[0-9]e", svg)
 
 
 def test_the_retrained_model_stands_at_the_origin() -> None:

@@ -20,6 +20,7 @@ from speu_cli.evaluation.metrics import measure
 from speu_cli.evaluation.noise import mean_of_references, noise
 from speu_cli.evaluation.report.contents import Contents, Known, Relearning
 from speu_cli.evaluation.report.movement import Movement
+from speu_cli.stages.attacks import AttackResult, Paraphrased, Relearned
 from speu_cli.stages.evaluate import EvaluateResult, Evidence
 from speu_cli.stages.evaluation_identity import Encoding, Identity
 from speu_cli.tasks.outcomes import Outcomes
@@ -109,6 +110,12 @@ def _relearnt(loss: float) -> list[tuple[int, Outcomes]]:
     return [(step, outcomes(8, step, loss / (1 + step))) for step in (0, 1, 2, 4, 5)]
 
 
+def _relearned(made: Contents) -> Relearned:
+    assert made.relearning is not None
+    curves = made.relearning.curves
+    return Relearned(4, 8, rows="b" * 64, steps=5, learning_rate=5e-5, level=0.3, curves=curves)
+
+
 def published(references: int = 1) -> dict[str, Any]:
     """What ``speu eval --json`` would print of it."""
     made = contents(references=references, require=("testing_accuracy>=0.1", "nothing>=1"))
@@ -132,6 +139,7 @@ def published(references: int = 1) -> dict[str, Any]:
         references=[dict(one) for one in each],
         noise=noise(each),
         forgetting=Forgetting("spe-so", {"heads": (2, 48)}, 100, 1000, 5_000),
+        attacks=AttackResult(_relearned(made), Paraphrased(7, 5, "c" * 64)),
     )
     found: dict[str, Any] = json.loads(json.dumps(as_json(result.as_json()), allow_nan=False))
     return found

@@ -80,11 +80,11 @@ def compare(
         files = ComparisonFiles(html, markdown, force)
         check_comparison(files, [*given.values(), *timed.values()])
         result = stage(given, made=timed, sort_by=sort, metrics=shown)
-        write_comparison(files, result, shown)
-    if out.json:
+    if out.json:  # before the files: a full disk must not cost what was compared
         out.json_object(result)
     else:
         _show(out, result.contents(shown))
+    write_comparison(files, result, shown)
 
 
 def _by_name(runs: list[str]) -> dict[str, Path]:

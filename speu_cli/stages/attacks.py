@@ -19,6 +19,7 @@ from speu_cli.evaluation.attacks import (
 from speu_cli.evaluation.metric import Metric
 from speu_cli.stages.attack_choice import AttackChoice
 from speu_cli.stages.attack_sets import divided, read_paraphrases
+from speu_cli.stages.evaluation_identity import hash_rows
 from speu_cli.stages.session import Session
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.relearning import LEARNING_RATE, RelearningSettings, relearn
@@ -31,6 +32,8 @@ class Relearned:
     Attributes:
         shown: Forgotten examples that were trained on.
         held_back: The others, which were measured.
+        rows: SHA-256 of the rows that were trained on.
+        steps: Of the training.
         learning_rate: Of the training.
         level: The loss at which half of what was forgotten is back; NaN without the original model.
         curves: Of each model.
@@ -38,6 +41,8 @@ class Relearned:
 
     shown: int
     held_back: int
+    rows: str
+    steps: int
     learning_rate: float
     level: float
     curves: Mapping[str, Curve]
@@ -50,10 +55,12 @@ class Paraphrased:
     Attributes:
         examples: How many there were.
         missing: Forgotten examples without.
+        rows: SHA-256 of their rows.
     """
 
     examples: int
     missing: int
+    rows: str
 
 
 @dataclass(frozen=True)
@@ -143,14 +150,27 @@ class Attacks:
     def result(self, attacked: Mapping[str, Attacked]) -> AttackResult | None:
         """What is told beyond the metrics; None without such attacks."""
         relearned = paraphrased = None
-        if self.shown is not None and self.held_back is not None:
-            rate = self.choice.relearn_rate or LEARNING_RATE
-            curves = {model: found.curve for model, found in attacked.items() if found.curve is not None}
-            relearned = Relearned(len(self.shown), len(self.held_back), rate, _level(attacked), curves)
+        if self.shown is not None and self.held_back is not None and self.training is not None:
+            relearned = Relearned(
+                shown=len(self.shown),
+                held_back=len(self.held_back),
+                rows=hash_rows(self.shown),
+                steps=self.training.steps,
+                learning_rate=self.training.learning_rate,
+                level=_level(attacked),
+                curves={model: found.curve for model, found in attacked.items() if found.curve is not None},
+            )
         if self.paraphrases is not None:
             count = len(self.paraphrases)
-            paraphrased = Paraphrased(count, self.forgotten - count)
+            paraphrased = Paraphrased(count, self.forgotten - count, hash_rows(self.paraphrases))
         return AttackResult(relearned, paraphrased) if relearned or paraphrased else None
+
+    @property
+    def training(self) -> RelearningSettings | None:
+        """How relearning trains; None without."""
+        if self.choice.relearn is None:
+            return None
+        return RelearningSettings(self.choice.relearn, self.choice.relearn_rate or LEARNING_RATE)
 
     def _quantized(
         self, session: Session, name: str, encoded: Mapping[str, Encoded], precision: Precision
@@ -164,7 +184,7 @@ class Attacks:
         return measure_changed(**found, score_name=session.task.score_name, seed=self.seed)
 
     def _relearned(self, session: Session, name: str) -> Curve | None:
-        if self.shown is None or self.held_back is None or self.choice.relearn is None:
+        if self.shown is None or self.held_back is None or self.training is None:
             return None
         shown, held_back = session.encode(self.shown), session.encode(self.held_back)
         model, runtime = session.checkpoint.model, session.runtime
@@ -173,7 +193,7 @@ class Attacks:
                 model,
                 session.task,
                 shown,
-                RelearningSettings(self.choice.relearn, self.choice.relearn_rate or LEARNING_RATE),
+                self.training,
                 batch_tokens=runtime.batch_tokens,
                 progress=runtime.progress,
                 description=f"{name}: relearning",

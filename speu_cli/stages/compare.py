@@ -8,12 +8,13 @@ from pathlib import Path
 from speu_cli.artifacts.atomic import atomic_file, check_output
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.evaluation.report.visible import visible
+from speu_cli.evaluation.runs.attacked import require_compared
 from speu_cli.evaluation.runs.contents import Contents
 from speu_cli.evaluation.runs.figures import figures
 from speu_cli.evaluation.runs.lineup import ORIGINAL, REFERENCE, ComparedModel, line_up
 from speu_cli.evaluation.runs.made import seconds_of
 from speu_cli.evaluation.runs.markdown import markdown
-from speu_cli.evaluation.runs.named import require_known, sort
+from speu_cli.evaluation.runs.named import DESCENDING, require_known, sort
 from speu_cli.evaluation.runs.page import page
 from speu_cli.evaluation.runs.run import run_from
 from speu_cli.evaluation.runs.tables import tables
@@ -109,6 +110,7 @@ def compare(
     lineup, measured = line_up(read), read[0].measured
     forgotten = measured.sizes["forget"]
     models = _timed(lineup.models, made or {}, forgotten)
+    require_compared(lineup.left_out, [*metrics, (sort_by or "").removeprefix(DESCENDING)])
     require_known(models, metrics)
     return CompareResult(
         task=measured.task,

@@ -172,7 +172,8 @@ def _relearning(result: EvaluateResult) -> Relearning | None:
     found = result.attacks.relearned if result.attacks else None
     if found is None:
         return None
-    return Relearning(found.shown, found.held_back, result.identity.score, found.level, found.curves)
+    curves = dict(sorted(found.curves.items(), key=lambda item: item[0] != ORIGINAL))  # as the columns
+    return Relearning(found.shown, found.held_back, result.identity.score, found.level, curves)
 
 
 def _columns(result: EvaluateResult) -> dict[str, Mapping[str, Metric]]:

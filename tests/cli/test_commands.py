@@ -599,7 +599,8 @@ def test_text_of_eval(recorder):
 
 
 def test_text_of_eval_with_attacks(recorder):
-    attacks = AttackResult(Relearned(8, 56, 5e-5, 0.1, {}), Paraphrased(60, 4))
+    relearned = Relearned(8, 56, rows="b" * 64, steps=5, learning_rate=5e-5, level=0.1, curves={})
+    attacks = AttackResult(relearned, Paraphrased(60, 4, "c" * 64))
     recorder.results["evaluate"] = dataclasses.replace(RESULTS["evaluate"], attacks=attacks)
     lines = run(*COMMAND_LINES["evaluate"]).stdout.splitlines()
     assert "relearnt from       8 forgotten examples, measured on the other 56" in lines

@@ -1,6 +1,8 @@
 """``speu compare`` on the command line."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +11,8 @@ import pytest
 from evaluated import evaluation, write
 
 from speu_cli.cli.main import main
+
+RELEARNT = "attack.relearn.loss.forget"
 
 
 @pytest.fixture
@@ -61,6 +65,20 @@ def test_files(home: Path) -> None:
     assert main(["compare", "a.json", "--html", "page.html", "-q"]) == 5
 
 
+def test_a_page_on_a_full_disk_costs_no_comparison(
+    home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> str:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("speu_cli.stages.compare.page", full)
+    assert main(["compare", "a.json", "--html", "page.html", "--json"]) == 7
+    out, err = capsys.readouterr()
+    assert [model["name"] for model in json.loads(out)["models"]] == ["original", "reference", "a"]
+    assert err.splitlines() == ["speu: error: no space left on device", "hint: free some space"]
+    assert not Path("page.html").exists()
+
+
 def test_times(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write(home / "unlearn.json", {"output": "a", "seconds": 2.5})
     assert main(["compare", "a.json", "--made", "a=unlearn.json"]) == 0
@@ -78,6 +96,8 @@ def test_times(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         (["bad.json"], 4, "not readable JSON"),
         (["empty.json"], 4, "not what speu eval --json prints"),
         (["a.json", "rows.json"], 4, "a.json and rows.json cannot be compared"),
+        (["a.json", "steps.json", "--sort", f"-{RELEARNT}"], 4, f"{RELEARNT} cannot be compared: attack.rel"),
+        (["a.json", "steps.json", "--metrics", RELEARNT], 4, "left out: steps 5 in a; steps 9 in steps"),
         (["a.json", "--sort", "nonsense"], 2, "no model has 'nonsense'"),
         (["a.json", "--metrics", "nonsense"], 2, "no model has 'nonsense'"),
         (["a.json", "--made", "a"], 2, "expected NAME=FILE"),
@@ -95,6 +115,9 @@ def test_refusals_are_one_line_with_their_code(
     rows = evaluation()
     rows["identity"]["sets"]["test"] = "9" * 64
     write(home / "rows.json", rows)
+    steps = evaluation()
+    steps["attacks"]["relearned"]["steps"] = 9
+    write(home / "steps.json", steps)
     assert main(["compare", *arguments]) == code
     out, err = capsys.readouterr()
     assert out == ""

@@ -16,6 +16,8 @@ from speu_cli.checkpoints.load import load_checkpoint
 from speu_cli.cli.main import main
 from speu_cli.data.selection import sample_flags
 from speu_cli.stages.attacks import prepare
+from speu_cli.stages.evaluation_identity import hash_rows
+from speu_cli.stages.report import report_contents
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from tiny import tiny_checkpoint, tiny_tokenizer, write_ids, write_rows
@@ -96,7 +98,9 @@ def test_a_relearnt_model_is_one_trained_by_hand(home: Home, other: Path, attack
     assert attacked.attacks is not None
     relearned = attacked.attacks.relearned
     assert relearned is not None
-    assert (relearned.shown, relearned.held_back, relearned.learning_rate) == (SHOWN, FORGET - SHOWN, 1e-3)
+    assert (relearned.shown, relearned.held_back) == (SHOWN, FORGET - SHOWN)
+    assert (relearned.steps, relearned.learning_rate) == (3, 1e-3)
+    assert relearned.rows == hash_rows(examples.select([examples.ids[i] for i in range(FORGET) if flags[i]]))
     curves = relearned.curves
     assert list(curves) == ["model", "original", "reference"]
     points = curves["model"].points
@@ -108,6 +112,14 @@ def test_a_relearnt_model_is_one_trained_by_hand(home: Home, other: Path, attack
     assert relearned.level == pytest.approx(
         (points[0].loss.value + curves["original"].points[0].loss.value) / 2
     )
+
+
+def test_a_report_draws_the_models_in_the_order_of_its_columns(
+    home: Home, other: Path, attacked: EvaluateResult
+) -> None:
+    made = report_contents(attacked, other, home.model, mask=None, show_text=False)
+    assert made.relearning is not None
+    assert list(made.relearning.curves) == list(made.metrics) == ["original", "model", "reference"]
 
 
 def test_a_twin_of_the_reference_comes_back_as_fast_as_it(attacked: EvaluateResult) -> None:
@@ -202,7 +214,13 @@ def test_paraphrases_are_measured_as_if_they_were_what_is_forgotten(home: Home, 
         assert found.n == 3
     assert result.attacks is not None
     assert result.attacks.paraphrased is not None
-    assert (result.attacks.paraphrased.examples, result.attacks.paraphrased.missing) == (3, FORGET - 3)
+    paraphrased = result.attacks.paraphrased
+    assert (paraphrased.examples, paraphrased.missing) == (3, FORGET - 3)
+    others = write_rows(tmp_path / "others.jsonl", [row | {"text": "word3"} for row in rows[:3]])
+    again = evaluate(home, AttackChoice(paraphrases=str(others))).attacks
+    assert again is not None
+    assert again.paraphrased is not None
+    assert again.paraphrased.rows != paraphrased.rows
     assert result.attacks.relearned is None
 
 

@@ -53,26 +53,26 @@ def attack_table(contents: Contents) -> Table | None:
         contents: Of the report.
 
     Returns:
-        A row an attack: score and loss of each model; None without attacks.
+        The score and below it the loss of each model, a row an attack; None without attacks.
     """
     score = next((name for name in contents.metrics[MODEL] if name.startswith(FORGOTTEN)), None)
     attacks = _attacks(contents.metrics[MODEL])
     if score is None or not attacks:
         return None
     titles = {score: score.removeprefix(FORGOTTEN).replace("_", " "), "loss.forget": "loss"}
-    header = ["attack", *(f"{title}, {model}" for title in titles.values() for model in contents.metrics)]
+    prefixes = {"no attack": "", **{_words(one): f"{PREFIX}{one}." for one in attacks}}
     rows = [
         [
-            words,
+            f"{title}: {words}",
             *(
                 cell(f"{prefix}{name}", metrics.get(f"{prefix}{name}"))
-                for name in titles
                 for metrics in contents.metrics.values()
             ),
         ]
-        for words, prefix in {"none": "", **{_words(one): f"{PREFIX}{one}." for one in attacks}}.items()
+        for name, title in titles.items()
+        for words, prefix in prefixes.items()
     ]
-    return Table(header, rows, _note(contents.relearning))
+    return Table(["measured", *contents.metrics], rows, _note(contents.relearning))
 
 
 def _attacks(metrics: Mapping[str, Metric]) -> list[str]:

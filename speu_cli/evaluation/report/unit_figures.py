@@ -30,11 +30,13 @@ def of_mask(selected: Mapping[str, Flags] | None) -> Iterator[Drawing]:
     heads, filters = (_by_layer(selected or {}, kind) for kind in ("heads", "filters"))
     if heads:
         count = sum(int(flags.sum()) for flags in heads.values())
-        places = [f"layer {layer}: {_numbers(flags)}" for layer, flags in heads.items() if flags.any()]
-        said = f"{count} of {sum(map(len, heads.values()))} attention heads could change. {'; '.join(places)}"
-        yield Drawing(
-            "mask-heads", "Heads that could change", f"{said}.", partial(_draw_heads, heads), _height(heads)
+        places = "; ".join(
+            f"layer {layer} number {_numbers(flags)}" for layer, flags in heads.items() if flags.any()
         )
+        which = f": of {places}" if places else ""
+        said = f"{count} of {sum(map(len, heads.values()))} attention heads could change{which}."
+        draw = partial(_draw_heads, heads)
+        yield Drawing("mask-heads", "Heads that could change", said, draw, _height(heads))
     if filters:
         counts = {layer: int(flags.sum()) for layer, flags in filters.items()}
         layers = ", ".join(f"layer {layer} {count}" for layer, count in counts.items())
@@ -76,7 +78,7 @@ def _by_layer(selected: Mapping[str, Flags], kind: str) -> dict[int, Flags]:
 
 
 def _numbers(flags: Flags) -> str:
-    return " ".join(str(number) for number in np.flatnonzero(flags))
+    return ", ".join(str(number) for number in np.flatnonzero(flags))
 
 
 def _draw_heads(heads: Mapping[int, Flags], axes: "Axes") -> None:

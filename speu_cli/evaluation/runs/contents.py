@@ -4,8 +4,10 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from speu_cli.evaluation.definitions.definition import Definition
+from speu_cli.evaluation.report.defined import Defined, definitions
 from speu_cli.evaluation.runs.lineup import RUN, ComparedModel
-from speu_cli.evaluation.runs.tables import name_of
+from speu_cli.evaluation.runs.tables import column_definitions, name_of
 from speu_cli.evaluation.table import Table
 
 
@@ -47,6 +49,17 @@ class Contents:
         least = min(gaps.values())
         best = " and ".join(name for name, gap in gaps.items() if gap == least)
         return f"On average closest to the retrained model: {best}, {least:.2f} points away."
+
+    @property
+    def columns(self) -> dict[str, dict[str, Definition]]:
+        """What the columns of metrics mean, by name of the table and title of the column."""
+        return column_definitions(self.models, self.score, self.tables)
+
+    @property
+    def definitions(self) -> list[Defined]:
+        """The definitions of all metrics that are shown, each once."""
+        shown = (one for columns in self.columns.values() for one in columns.values())
+        return definitions({one.pattern: one for one in shown})
 
     @property
     def limits(self) -> list[str]:

@@ -153,15 +153,25 @@ def _draw(points: Sequence[Point], names: tuple[str, str], logarithmic: bool, ax
         )
     axes.set(xlabel=names[0], ylabel=names[1])
     if logarithmic:
-        from matplotlib.ticker import LogFormatter
-
-        axes.set_xscale("log")
-        axes.xaxis.set_major_formatter(LogFormatter())
-        axes.xaxis.set_minor_formatter(LogFormatter(minor_thresholds=(2, 0.5)))
+        _scale_logarithmically(axes)
     axes.margins(0.1)
     for marks, x, y in _together(points, logarithmic):
         axes.annotate(", ".join(marks), (x, y), xytext=(5, 5), textcoords="offset points", fontsize=8)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncol=COLUMNS, frameon=False)
+
+
+def _scale_logarithmically(axes: "Axes") -> None:
+    from matplotlib.ticker import LogFormatter
+
+    class Plain(LogFormatter):
+        """0.3 rather than 3e-01."""
+
+        def __call__(self, x: float, pos: int | None = None) -> str:
+            return f"{x:g}" if super().__call__(x, pos) else ""
+
+    axes.set_xscale("log")
+    axes.xaxis.set_major_formatter(Plain())
+    axes.xaxis.set_minor_formatter(Plain(minor_thresholds=(2, 0.5)))
 
 
 def _together(points: Sequence[Point], logarithmic: bool) -> list[tuple[list[str], float, float]]:

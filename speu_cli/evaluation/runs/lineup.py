@@ -10,6 +10,7 @@ from speu_cli.evaluation.gaps import gaps
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.noise import inside_noise, noise
 from speu_cli.evaluation.report.visible import visible
+from speu_cli.evaluation.runs.attacked import made_differently, without
 from speu_cli.evaluation.runs.run import SETS, Measured, Run
 from speu_cli.evaluation.runs.sides import Common, common_sides
 
@@ -56,10 +57,12 @@ class Lineup:
     Attributes:
         models: Originals, retrained models, runs.
         notes: Sentences on what does not agree.
+        left_out: By attack, why its figures are not there.
     """
 
     models: list[ComparedModel]
     notes: list[str]
+    left_out: dict[str, str]
 
 
 def line_up(runs: Sequence[Run]) -> Lineup:
@@ -70,10 +73,12 @@ def line_up(runs: Sequence[Run]) -> Lineup:
 
     Returns:
         Their models. Where all runs that name a retrained model agree about it, a run that names none is
-        compared with it too.
+        compared with it too. Figures of attacks that runs made with other settings are left out.
     """
     for other in runs[1:]:
         require_comparable(runs[0], other)
+    left_out = made_differently(runs)
+    runs = [without(run, left_out) for run in runs]
     originals = common_sides((run.name, run.original) for run in runs)
     references = common_sides((run.name, run.reference) for run in runs)
     names = {run: name for name, common in _named(REFERENCE, references) for run in common.runs}
@@ -98,7 +103,9 @@ def line_up(runs: Sequence[Run]) -> Lineup:
             *_differing("original model", ORIGINAL, originals),
             *_differing("retrained model", REFERENCE, references),
             *_of_runs(runs, only),
+            *left_out.values(),
         ],
+        left_out=left_out,
     )
 
 

@@ -22,4 +22,6 @@ def markdown(contents: Contents) -> str:
     for name, content in contents.tables.items():
         parts += [f"## {name.capitalize()}", table(content)]
     parts += ["## What this does not show", items(contents.limits)]
+    if contents.definitions:
+        parts += ["## Definitions", items([f"{one.pattern}: {one.sentence}" for one in contents.definitions])]
     return "\n\n".join(part for part in parts if part) + "\n"

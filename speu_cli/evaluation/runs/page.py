@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from speu_cli.evaluation.report.defined import anchors
 from speu_cli.evaluation.report.drawing import Drawing
 from speu_cli.evaluation.report.rendering import render
 from speu_cli.evaluation.runs.contents import Contents
@@ -17,4 +18,5 @@ def page(contents: Contents, drawings: Sequence[Drawing]) -> str:
     Returns:
         HTML.
     """
-    return render("comparison.html.j2", contents=contents, figures=drawings)
+    columns = {name: anchors(named) for name, named in contents.columns.items()}
+    return render("comparison.html.j2", contents=contents, figures=drawings, columns=columns)

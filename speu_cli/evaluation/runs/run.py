@@ -4,11 +4,14 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from speu_cli.evaluation.attack_names import PARAPHRASE, RELEARN
 from speu_cli.evaluation.forgetting import Forgetting
 from speu_cli.evaluation.metric import Metric
 from speu_cli.evaluation.runs.fields import LONGEST, Fields
 
 Metrics = Mapping[str, Metric]
+Settings = Mapping[str, float | str]
+ROWS = "rows"
 SETS = ("forget", "remaining", "test")
 _OF_SETS = ("unlearning", "remaining", "testing")
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z0-9_]+)*")
@@ -61,6 +64,7 @@ class Run:
         original: The model before, if it was given.
         reference: The retrained model or models, if given.
         forgetting: What the request changed that made the model, if that is recorded.
+        attacks: With which settings it was attacked, by attack; not those whose name says it all.
     """
 
     name: str
@@ -71,6 +75,7 @@ class Run:
     original: Side | None
     reference: Side | None
     forgetting: Forgetting | None
+    attacks: Mapping[str, Settings]
 
 
 def run_from(values: Mapping[str, object], name: str, source: str) -> Run:
@@ -106,6 +111,7 @@ def run_from(values: Mapping[str, object], name: str, source: str) -> Run:
         original=None if original is None else _single(original, measured.score, weights),
         reference=_reference(fields, measured.score, weights),
         forgetting=_forgetting(fields.inside_or_none("forgetting")),
+        attacks=_attacks(fields.inside_or_none("attacks")),
     )
 
 
@@ -163,6 +169,30 @@ def _forgetting(fields: Fields | None) -> Forgetting | None:
         parameters_total=fields.count("parameters_total"),
         bytes_written=fields.count("bytes_written"),
     )
+
+
+def _attacks(fields: Fields | None) -> dict[str, Settings]:
+    if fields is None:
+        return {}
+    found: dict[str, Settings] = {}
+    if (relearned := fields.inside_or_none("relearned")) is not None:
+        _require_rows(relearned)
+        found[RELEARN] = {
+            "steps": relearned.count("steps"),
+            "learning_rate": relearned.number("learning_rate"),
+            "shown": relearned.count("shown"),
+            ROWS: relearned.text(ROWS),
+        }
+    if (paraphrased := fields.inside_or_none("paraphrased")) is not None:
+        _require_rows(paraphrased)
+        found[PARAPHRASE] = {"examples": paraphrased.count("examples"), ROWS: paraphrased.text(ROWS)}
+    return found
+
+
+def _require_rows(attack: Fields) -> None:
+    """Refuse what an earlier version printed, which did not say how it attacked."""
+    if ROWS not in attack.values:
+        raise attack.refused(f"{attack.place} does not say with which rows: run speu eval once more")
 
 
 def _pair(fields: Fields, kind: str) -> tuple[int, int]:

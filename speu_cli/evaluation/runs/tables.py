@@ -1,7 +1,9 @@
 """The tables of a comparison: efficacy, fidelity, gaps, cost; or the metrics that were asked for."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from speu_cli.evaluation.definitions.definition import Definition
+from speu_cli.evaluation.definitions.lookup import definitions_of
 from speu_cli.evaluation.report.visible import visible
 from speu_cli.evaluation.runs.lineup import LONGEST_NAME, REFERENCE, RUN, ComparedModel
 from speu_cli.evaluation.runs.named import NOT_MEASURED, told
@@ -9,7 +11,7 @@ from speu_cli.evaluation.table import Table, points
 from speu_cli.wording import duration, part_of, size
 
 EFFICACY, FIDELITY, GAPS, COST = "efficacy", "fidelity", "gaps", "cost"
-AVERAGE = "average"
+AVERAGE, INSIDE_NOISE = "average", "inside noise"
 
 
 def tables(models: Sequence[ComparedModel], score: str, metrics: Sequence[str] = ()) -> dict[str, Table]:
@@ -32,6 +34,29 @@ def tables(models: Sequence[ComparedModel], score: str, metrics: Sequence[str] =
         COST: _cost(models),
     }
     return {name: table for name, table in found.items() if table.rows and len(table.header) > 1}
+
+
+def column_definitions(
+    models: Sequence[ComparedModel], score: str, shown: Mapping[str, Table]
+) -> dict[str, dict[str, Definition]]:
+    """Look up what the columns mean.
+
+    Args:
+        models: As of `tables`.
+        score: Likewise.
+        shown: What that returned.
+
+    Returns:
+        By name of a table and title of a column, where it is of a metric.
+    """
+    gaps = {_short(name, score): name for model in models for name in model.gaps or {}}
+    metrics = {GAPS: {**gaps, INSIDE_NOISE: f"noise.{AVERAGE}"}}
+    found = {}
+    for name, table in shown.items():
+        by_title = {title: metrics.get(name, {}).get(title, title) for title in table.header}
+        known = definitions_of(by_title.values())
+        found[name] = {title: known[metric] for title, metric in by_title.items() if metric in known}
+    return found
 
 
 def name_of(model: ComparedModel) -> str:
@@ -64,7 +89,7 @@ def _gaps(models: Sequence[ComparedModel], score: str) -> Table:
     header = [
         "model",
         *titles.values(),
-        *(["inside noise"] if floors else []),
+        *([INSIDE_NOISE] if floors else []),
         *(["from"] if several else []),
     ]
     return Table(header, rows)

@@ -12,6 +12,7 @@ from speu_cli.evaluation.report.contents import Known
 from speu_cli.evaluation.report.figures import figures
 from speu_cli.evaluation.report.markdown import markdown
 from speu_cli.evaluation.report.page import page
+from speu_cli.evaluation.report.unit_figures import of_mask
 from speu_cli.evaluation.report.visible import in_markdown, visible
 from speu_cli.evaluation.table import cell
 
@@ -173,14 +174,39 @@ def test_attacks_are_shown_beside_the_models_as_they_are():
         assert f"Mean {words} of the forgotten examples" in said
         assert f"model from {first} to {last}" in said
     table = attack_table(made)
-    assert [row[0] for row in table.rows] == ["none", "weights as int4", "relearning, last step"]
-    assert table.header[:2] == ["attack", "accuracy, original"]
-    assert table.rows[0][-1] == cell("loss.forget", made.metrics["reference 1"]["loss.forget"])
+    attacks = ["no attack", "weights as int4", "relearning, last step"]
+    assert [row[0] for row in table.rows] == [
+        f"{title}: {attack}" for title in ("accuracy", "loss") for attack in attacks
+    ]
+    assert table.header == ["measured", "original", "model", "reference 1"]
+    assert table.rows[3][-1] == cell("loss.forget", made.metrics["reference 1"]["loss.forget"])
     name = "attack.relearn.loss.forget"
-    assert table.rows[2][-2] == cell(name, made.metrics["model"][name])
+    assert table.rows[5][-2] == cell(name, made.metrics["model"][name])
     assert "trained on 4 of the forgotten examples, measured on the other 8" in table.note
     assert "Does it come back?" in read(written(made)).text
     assert "## Attacks" in markdown(made)
+
+
+def test_long_names_break_between_words_and_numbers_stay_with_their_sign(full):
+    assert "membership.<wbr>member_<wbr>fraction</a>" in full
+    assert "{remaining,<wbr>testing}_<wbr>accuracy" in full
+    assert re.search(r"<td>[0-9.]+\u00a0% \[", full)
+    assert not re.search(r"<td>[0-9.]+ %", full)
+
+
+@pytest.mark.parametrize(
+    ("chosen", "said"),
+    [
+        (
+            [[0, 1, 1], [0, 0, 1]],
+            "3 of 6 attention heads could change: of layer 0 number 1, 2; layer 1 number 2.",
+        ),
+        ([[0, 0, 0]], "0 of 3 attention heads could change."),
+    ],
+)
+def test_which_heads_could_change_is_said(chosen, said):
+    flags = {f"heads/{layer}": np.array(one, dtype=bool) for layer, one in enumerate(chosen)}
+    assert next(of_mask(flags)).description == said
 
 
 def test_without_attacks_there_is_no_word_of_them():

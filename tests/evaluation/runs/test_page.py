@@ -1,6 +1,7 @@
 """Tables, figures and the page, with names that would do harm."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
@@ -9,7 +10,10 @@ from evaluated import evaluation, run
 
 from reports import HOSTILE, SCRIPT
 from speu_cli.errors import InputError
-from speu_cli.evaluation.report.visible import visible
+from speu_cli.evaluation.definitions.lookup import DEFINITIONS
+from speu_cli.evaluation.report.defined import definitions
+from speu_cli.evaluation.report.markup import LONGEST
+from speu_cli.evaluation.report.visible import in_markdown, visible
 from speu_cli.evaluation.runs.contents import Contents
 from speu_cli.evaluation.runs.figures import figures
 from speu_cli.evaluation.runs.lineup import ComparedModel, line_up
@@ -95,6 +99,13 @@ def test_figures_list_every_model_in_words_and_in_the_legend(full: str) -> None:
     assert "_private" in drawn[0]
 
 
+def test_times_below_a_second_are_written_out() -> None:
+    timed = [replace(model, seconds=0.15 + number / 10) for number, model in enumerate(models())]
+    svg = figures(timed, "accuracy")[1].inline()
+    assert ">0.2<" in svg
+    assert not re.search(r">[0-9]e", svg)
+
+
 def test_the_retrained_model_stands_at_the_origin() -> None:
     drawing = figures(models(), "accuracy")[0]
     assert "reference 0 and 0" in drawing.description
@@ -122,6 +133,54 @@ def test_markdown_escapes_what_would_be_markup() -> None:
     assert len(rows) == 2
     headers = [line for line in text.splitlines() if line.startswith("| model")]
     assert len(headers) == len(tables(models(), "accuracy"))
+
+
+COLUMN = re.compile(r'<th scope="col"><a href="#(definition-[^"]+)">')
+TARGET = re.compile(r'<dt id="(definition-[^"]+)">')
+
+
+def test_columns_of_metrics_lead_to_their_definitions(full: str) -> None:
+    links, targets = COLUMN.findall(full), TARGET.findall(full)
+    assert links == [
+        *("definition-unlearning_accuracy", "definition-loss.forget", "definition-membership.auc"),
+        *("definition-remaining_accuracy", "definition-remaining_accuracy", "definition-loss.remaining"),
+        *("definition-gap.unlearning_accuracy",) * 3,
+        *("definition-gap.membership.member_fraction", "definition-gap.average"),
+    ]
+    assert set(links) == set(targets)
+    assert len(targets) == len(set(targets))
+    reader = Reader()
+    reader.feed(full)
+    assert all(DEFINITIONS[name].meaning[1:] in reader.text for name in ("loss.test", "gap.average"))
+
+
+def test_a_run_that_is_called_as_a_metric_leads_nowhere() -> None:
+    found = line_up([run("loss.forget")]).models
+    assert 'scope="row"><a' not in page(contents(found), [])
+
+
+def test_what_has_no_definition_leads_nowhere() -> None:
+    found = models()
+    some, none = (
+        Contents(found, tables(found, "accuracy", metrics), SIZES, "accuracy", [])
+        for metrics in (["seconds", "gap.average"], ["seconds"])
+    )
+    assert list(some.columns["metrics"]) == ["gap.average"]
+    assert "Definitions" in page(some, [])
+    assert "Definitions" not in page(none, []) + markdown(none)
+
+
+def test_whether_a_gap_is_noise_leads_to_what_noise_is() -> None:
+    found = line_up([run("a", evaluation(references=2))]).models
+    assert contents(found).columns["gaps"]["inside noise"].pattern == "noise.average"
+
+
+def test_markdown_says_each_definition_once_and_whole() -> None:
+    text = markdown(contents(models()))
+    assert text.count("Mean of all gaps") == 1
+    assert all(in_markdown(one.sentence) in text for one in definitions(DEFINITIONS) if one.pattern in text)
+    longest = max(len(f"{one.pattern}: {one.sentence}") for one in definitions(DEFINITIONS))
+    assert longest <= LONGEST  # of an item
 
 
 def test_closest_is_the_smallest_average_gap() -> None:

@@ -31,6 +31,10 @@ def test_all_of_it_is_read() -> None:
     assert read.measured.rows == values["identity"]["sets"]
     assert read.forgetting is not None
     assert read.forgetting.selected == {"heads": (2, 48)}
+    assert read.attacks == {
+        "relearn": {"steps": 5, "learning_rate": 5e-5, "shown": 4, "rows": "b" * 64},
+        "paraphrase": {"examples": 7, "rows": "c" * 64},
+    }
 
 
 def test_null_is_not_a_number() -> None:
@@ -43,9 +47,10 @@ def test_null_is_not_a_number() -> None:
 
 def test_what_was_not_given_is_none() -> None:
     values = evaluation(references=0)
-    values |= {"original": None, "forgetting": None}
+    values |= {"original": None, "forgetting": None, "attacks": None}
     read = run("a", values)
     assert (read.original, read.reference, read.forgetting) == (None, None, None)
+    assert read.attacks == {}
 
 
 @pytest.mark.parametrize(
@@ -72,6 +77,9 @@ def test_what_was_not_given_is_none() -> None:
         (lambda one: one["identity"]["weights"].pop("reference"), r"no identity\.weights\.reference"),
         (lambda one: one["forgetting"].update(selected={"heads": [1]}), "not two whole numbers"),
         (lambda one: one["forgetting"].update(selected={"heads": [1, None]}), "expected a whole number"),
+        (lambda one: one["attacks"]["relearned"].pop("rows"), "relearned does not say with which rows"),
+        (lambda one: one["attacks"]["relearned"].pop("steps"), r"no attacks\.relearned\.steps"),
+        (lambda one: one["attacks"].update(paraphrased={"rows": 1, "examples": 3}), "expected a text"),
         (lambda one: one.update(references=[3]), r"references\.0 is 3, expected an object"),
     ],
 )

@@ -66,7 +66,7 @@ NOISE = tuple(
     _distances(
         "noise",
         "mean distance of the metric between two retrained models",
-        "mean of these distances",
+        "mean of the noise of all metrics that have a gap",
         NO_BETTER,
     )
 )

@@ -56,12 +56,12 @@ SEE = "see speu unlearn --help"
 SETTLED = (
     *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds", "kv"),
     *("objective", "within", "ssd_alpha", "ssd_lambda"),
-    *("target_loss", "max_overshoot", "recipe", "damping", "forget_examples"),
+    *("target_loss", "max_overshoot", "recipe", "holdout", "damping", "forget_examples"),
 )
 # What only the second-order step has.
 OF_A_STEP = (
     *("sparsity", "kinds", "curvature", "rounds", "kv", "objective", "within"),
-    *("rate", "max_overshoot", "recipe", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
+    *("rate", "max_overshoot", "recipe", "holdout", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
 )
 
 
@@ -114,6 +114,14 @@ def unlearn(
     target_loss: TargetLossOption = None,
     max_overshoot: MaxOvershootOption = 2.0,
     recipe: RecipeOption = "paper",
+    holdout: Annotated[
+        str | None,
+        of_input(
+            "--holdout",
+            metavar="SOURCE",
+            help="Unseen examples; with a recipe that checks its step they must be answered as before.",
+        ),
+    ] = None,
     damping: OptionalDampingOption = None,
     forget_examples: OptionalForgetExamplesOption = None,
     trained: TrainingOptions,
@@ -197,6 +205,7 @@ def unlearn(
             target_loss=target_loss,
             max_overshoot=max_overshoot,
             recipe=recipe,
+            holdout=holdout,
             damping=damping,
             forget_examples=forget_examples,
             dry_run=dry_run,
@@ -333,6 +342,9 @@ def _show(out: Output, result: "UnlearnResult") -> None:
     }
     if result.objective is not None:
         facts["chosen by"] = result.objective + (f", {result.within}" if result.within else "")
+    if result.criterion:
+        facts["recipe"] = result.recipe
+        facts["criterion"] = [f"{name} {as_text(value)}" for name, value in result.criterion.items()]
     if result.rate is not None:
         facts["rate"] = f"{as_text(result.rate)} (of {result.rate_trials} tried)"
     facts |= {kind: part_of(*counts) for kind, counts in result.selected.items()}

@@ -1,9 +1,11 @@
 """What a method of unlearning did to the model in memory, whichever method it was."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from speu_cli.stages.chosen_mask import ChosenMask
+from speu_cli.unlearning.criterion import Check
 from speu_cli.unlearning.rate import Rate
 
 
@@ -20,6 +22,7 @@ class Done:
         rate: η and how it was found; None for a method without one.
         loss: Mean loss of the forget set afterwards.
         note: Something worth knowing, or None.
+        checks: Of the recipe's criterion, all met; none without one.
     """
 
     chosen: ChosenMask
@@ -30,3 +33,4 @@ class Done:
     rate: Rate | None
     loss: float
     note: str | None
+    checks: Sequence[Check] = ()

@@ -1,7 +1,7 @@
 """``speu unlearn``: serve a request (Algorithm 1) and write the new model."""
 
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -16,6 +16,7 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.importance import Curvature
 from speu_cli.masks.localization import MaskSettings, Objective, note_on_units
+from speu_cli.stages.aimed.step import aimed_step
 from speu_cli.stages.chosen_mask import (
     ChosenMask,
     mask_from_file,
@@ -24,7 +25,6 @@ from speu_cli.stages.chosen_mask import (
 )
 from speu_cli.stages.dampen import dampen
 from speu_cli.stages.done import Done
-from speu_cli.stages.function_space import function_space
 from speu_cli.stages.request import (
     ForgetSet,
     open_forget_set,
@@ -70,6 +70,8 @@ class UnlearnResult:
         parameters_total: Parameter entries of the model.
         reads: Files that were read.
         writes: Names and sizes of the files of the new folder.
+        recipe: How the step was made; None with ``ssd``.
+        criterion: What a recipe found that checks its step, by name; empty of one that does not.
         note: Something worth knowing, or None.
         seconds: Time from the loaded model to the step.
     """
@@ -92,6 +94,8 @@ class UnlearnResult:
     parameters_total: int
     reads: list[str]
     writes: dict[str, int | None]
+    recipe: str | None
+    criterion: dict[str, float]
     note: str | None
     seconds: float
 
@@ -118,6 +122,7 @@ def unlearn(
     target_loss: float | None = None,
     max_overshoot: float = 2.0,
     recipe: str | Path = "paper",
+    holdout: str | None = None,
     damping: float | None = None,
     forget_examples: ForgetExamples | None = None,
     dry_run: bool = False,
@@ -148,6 +153,7 @@ def unlearn(
         target_loss: Mean loss that unseen examples have. Default: that of the statistics' held-out set.
         max_overshoot: Refuse a step that takes the forget loss past this multiple of the target.
         recipe: How the step is made: ``default``, ``paper``, or a TOML file.
+        holdout: Unseen examples, which should be answered as well as before. Default: they are not looked at.
         damping: λ of each parameter tensor, as a multiple of its mean curvature; of that of its slices, if
             the statistics hold no more. Default: as the recipe says.
         forget_examples: ``all`` or ``remembered``: whose gradients enter the step. Default: as the recipe
@@ -172,7 +178,7 @@ def unlearn(
             hint="take --recipe paper",
         )
     if damping is not None:
-        chosen_recipe = replace(chosen_recipe, damping=damping)
+        chosen_recipe = chosen_recipe.with_damping(damping)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
@@ -196,7 +202,8 @@ def unlearn(
     if isinstance(settings, DampeningSettings):
         done = dampen(session, file, forget_set, given, settings)
     elif chosen_recipe.target == "each":
-        done = function_space(session, file, forget_set, given, mask_settings, chosen_recipe)
+        held_out = session.read_like(forget_set.training, holdout) if holdout else None
+        done = aimed_step(session, file, forget_set, given, mask_settings, chosen_recipe, held_out)
     else:
         done = second_order(session, file, forget_set, given, mask_settings, settings)
     seconds = time.perf_counter() - started
@@ -224,6 +231,8 @@ def unlearn(
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
         reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
+        recipe=None if method == "ssd" else chosen_recipe.name,
+        criterion={check.name: check.value for check in done.checks},
         note=_note(session, done),
         seconds=seconds,
     )

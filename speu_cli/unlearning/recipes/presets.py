@@ -1,19 +1,25 @@
 """The recipes that have names, and those of files."""
 
 import tomllib
-from dataclasses import fields
+from collections.abc import Mapping
+from dataclasses import fields, replace
 from pathlib import Path
+from typing import Any
 
 from speu_cli.errors import InputError
 from speu_cli.unlearning.recipes.recipe import Recipe
 
-PRESETS = {
-    recipe.name: recipe
-    for recipe in (
-        Recipe("default", target="each", steps=3, held=64),
-        Recipe("paper", target="mean"),
-    )
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "default": {
+        "target": "each",
+        "steps": 3,
+        "held": 64,
+        "otherwise": [{"held": 256, "ridge": 0.03, "steps": 5}],
+    },
+    "paper": {"target": "mean"},
 }
+OTHERWISE = "otherwise"
+OF_A_WAY = {"damping", "steps", "ridge", "held"}
 
 
 def find_recipe(name: str | Path) -> Recipe:
@@ -29,7 +35,7 @@ def find_recipe(name: str | Path) -> Recipe:
         InputError: There is none of that name, or the file is no recipe.
     """
     if isinstance(name, str) and name in PRESETS:
-        return PRESETS[name]
+        return _recipe(name, PRESETS[name])
     path = Path(name)
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
@@ -38,9 +44,36 @@ def find_recipe(name: str | Path) -> Recipe:
         raise InputError(f"no recipe '{name}': expected one of {known}, or a TOML file") from None
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise InputError(f"recipe {path} cannot be read: {error}") from error
-    keys = {field.name for field in fields(Recipe)} - {"name"}
-    if unknown := sorted(found.keys() - keys):
-        raise InputError(f"recipe {path}: no key '{unknown[0]}', expected {', '.join(sorted(keys))}")
+    return _recipe(str(path), found)
+
+
+def _recipe(name: str, found: Mapping[str, Any]) -> Recipe:
+    """Make a recipe of what a file says.
+
+    Args:
+        name: Of the recipe.
+        found: Its keys; under ``otherwise`` a list of what each further way has in place of the first's.
+
+    Returns:
+        The recipe.
+
+    Raises:
+        InputError: A key is missing or unknown, or has a value that cannot be.
+    """
+    _refuse_unknown(name, found, {field.name for field in fields(Recipe)} - {"name"})
     if "target" not in found:
-        raise InputError(f"recipe {path}: target is missing, expected mean or each")
-    return Recipe(path.stem, **found)
+        raise InputError(f"recipe {name}: target is missing, expected mean or each")
+    first = Recipe(name, **{key: value for key, value in found.items() if key != OTHERWISE})
+    further = found.get(OTHERWISE, [])
+    if not isinstance(further, list) or not all(isinstance(one, dict) for one in further):
+        raise InputError(f"recipe {name}: {OTHERWISE} is {further!r}, expected a list of tables")
+    ways = []
+    for number, instead in enumerate(further, start=2):
+        _refuse_unknown(f"{name}, way {number}", instead, OF_A_WAY)
+        ways.append(replace(first, name=f"{name}, way {number}", **instead))
+    return replace(first, otherwise=tuple(ways))
+
+
+def _refuse_unknown(name: str, found: Mapping[str, Any], known: set[str]) -> None:
+    if unknown := sorted(found.keys() - known):
+        raise InputError(f"recipe {name}: no key '{unknown[0]}', expected {', '.join(sorted(known))}")

@@ -1,7 +1,8 @@
 """A recipe: everything that is to be chosen about a second-order step but the units that it moves."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Literal, get_args
 
 from speu_cli.errors import InputError
@@ -17,14 +18,16 @@ class Recipe:
     Attributes:
         name: ``paper``, ``default``, or that of a file.
         target: ``mean``: along one direction until the mean forget loss is that of unseen examples (Eq. 10);
-            or ``each``: every forgotten example to what an unseen one of its rank is known like.
+            or ``each``: every forgotten example to what an unseen one that was as hard would be known like.
         examples: With ``mean``: whose gradients enter the step.
         damping: λ of each parameter tensor, as a multiple of its mean curvature.
         steps: How many, each with fresh gradients and the same curvature.
         ridge: With ``each``: ρ, how far a step may fall short of its targets to stay small, as a multiple of
             the mean of the diagonal of R P⁻¹ Rᵀ.
         held: With ``each``: remaining examples that are held where they are.
-        repair: Steps of training on remaining examples afterwards, on the same slices.
+        checked: With ``each``: other remaining examples that tell whether the step hurt.
+        width: With ``each``: standard errors that a change of what is checked may have.
+        otherwise: With ``each``: what to try next, in turn, while the criterion is not met.
 
     Raises:
         InputError: A value is out of range.
@@ -37,17 +40,35 @@ class Recipe:
     steps: int = 1
     ridge: float = 0.1
     held: int = 0
-    repair: int = 0
+    checked: int = 256
+    width: float = 2.0
+    otherwise: tuple["Recipe", ...] = ()
 
     def __post_init__(self) -> None:
         self._require("target", self.target in get_args(Target), "mean or each")
         self._require("examples", self.examples in get_args(ForgetExamples), "all or remembered")
         self._require("damping", _is_number(self.damping) and self.damping >= 0, "a number of at least 0")
         self._require("ridge", _is_number(self.ridge) and self.ridge > 0, "a number above 0")
+        self._require("width", _is_number(self.width) and self.width > 0, "a number above 0")
         self._require("steps", _is_count(self.steps) and self.steps >= 1, "a whole number of at least 1")
-        for name in ("held", "repair"):
+        for name in ("held", "checked"):
             value = getattr(self, name)
             self._require(name, _is_count(value) and value >= 0, "a whole number of at least 0")
+
+    @property
+    def most_held(self) -> int:
+        """Remaining examples that any way of the recipe holds."""
+        return max(way.held for way in self.ways())
+
+    def ways(self) -> Iterator["Recipe"]:
+        """The recipe itself, and what to try next."""
+        yield self
+        yield from self.otherwise
+
+    def with_damping(self, damping: float) -> "Recipe":
+        """The recipe with another damping, whatever its ways say of it."""
+        ways = tuple(replace(way, damping=damping) for way in self.otherwise)
+        return replace(self, damping=damping, otherwise=ways)
 
     def _require(self, key: str, holds: bool, expected: str) -> None:
         if not holds:

@@ -1,121 +1,28 @@
-"""Steps in function space: each forgotten example to a target of its own, some remaining ones held."""
+"""The steps of a recipe that aims: gradients of single examples, a block of parameters at a time."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 import psutil
 import torch
 from torch import Tensor
 
-from speu_cli.data.selection import sample_flags
-from speu_cli.errors import ArtifactError, InputError
-from speu_cli.masks.localization import MaskSettings
-from speu_cli.stages.chosen_mask import ChosenMask, mask_of_request
-from speu_cli.stages.done import Done
-from speu_cli.stages.request import ForgetSet, open_request
-from speu_cli.stages.second_order import wanted_of_step
 from speu_cli.stages.session import Session
 from speu_cli.statistics.example_rows import ExampleRows, example_rows
-from speu_cli.statistics.files import StatisticsFile
 from speu_cli.statistics.running import shape_of
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.wanted import Part
 from speu_cli.structures.mask import Mask
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.margins import Floats
 from speu_cli.unlearning.function_space import gram, row_direction, row_weights
 from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.second_order import Direction, inverse_curvature
-from speu_cli.unlearning.targets import unseen_margins
 
 FLOAT32 = 4
 SHARE_OF_FREE = 4  # of the memory that is free, rows take at most one part in so many
 LEAST_BYTES = 2**28
-
-Floats = npt.NDArray[np.float64]
-
-
-def function_space(
-    session: Session,
-    file: StatisticsFile,
-    forget: ForgetSet,
-    given: ChosenMask | None,
-    mask_settings: MaskSettings,
-    recipe: Recipe,
-) -> Done:
-    """Move each forgotten example to what it would be known like unseen, in memory.
-
-    Args:
-        session: The model; it is moved.
-        file: Statistics of the training set, with the losses of a held-out set.
-        forget: The forget set.
-        given: The mask; None if it is to be made.
-        mask_settings: How it is made then.
-        recipe: How the steps are made.
-
-    Returns:
-        What was done.
-    """
-    aims = aims_of(session, file, forget, recipe)
-    wanted = wanted_of_step(session, file, forget, given, mask_settings)
-    request = open_request(session, file, forget, wanted)
-    chosen = given or mask_of_request(session, request, mask_settings, file.digest)
-    steps = Steps(session, with_held(session, forget, recipe.held), request.remaining, chosen.mask, recipe)
-    entries = steps.take(aims)
-    loss = float(session.losses(forget.encoded, "forget losses").mean())
-    return Done(
-        chosen=chosen,
-        settings=asdict(recipe) | {"damping_mean": "slices" if file.collected.mask else "tensor"},
-        in_step=int((aims < session.task.margins.of(forget.losses)).sum()),
-        remaining=request.remaining.count,
-        entries=entries,
-        rate=None,
-        loss=loss,
-        note=None,
-    )
-
-
-def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet, recipe: Recipe) -> Floats:
-    """What each forgotten example should be known like.
-
-    Args:
-        session: The model.
-        file: Statistics with the losses of training and held-out examples.
-        forget: The forget set.
-        recipe: For messages.
-
-    Returns:
-        Margins, ``[n_f]``.
-
-    Raises:
-        InputError: What unseen examples look like is not known.
-        ArtifactError: What the training examples look like is not known.
-    """
-    if not len(file.holdout_losses):
-        raise InputError(
-            f"recipe {recipe.name} gives each example a target of its own, by those of unseen examples, and "
-            "the statistics know none",
-            hint="compute them with 'speu fisher --holdout', or take --recipe paper and --target-loss",
-        )
-    if file.losses is None:
-        raise ArtifactError(
-            "the statistics are of an older version, without the losses of the training examples",
-            hint="compute them again with 'speu fisher', or take --recipe paper",
-        )
-    margins, stays = session.task.margins, np.ones(len(file.rows), dtype=np.bool_)
-    stays[forget.training.positions(forget.encoded.ids)] = False
-    known, unseen = margins.of(file.losses[stays[file.used]]), margins.of(file.holdout_losses)
-    return unseen_margins(margins.of(forget.losses), known, unseen, margins.lowest)
-
-
-def with_held(session: Session, forget: ForgetSet, count: int) -> Encoded:
-    """The forget set, and after it a random sample of what remains: always the same of the same set."""
-    forgotten = set(forget.encoded.ids)
-    remaining = [one for one in forget.training.ids if one not in forgotten]
-    flags = sample_flags(len(remaining), count, 0) if count else np.zeros(len(remaining), dtype=np.bool_)
-    held = [one for one, chosen in zip(remaining, flags, strict=True) if chosen]
-    return session.encode(forget.training.select([*forget.encoded.ids, *held]))
 
 
 @dataclass(frozen=True)

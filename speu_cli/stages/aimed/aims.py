@@ -1,0 +1,44 @@
+"""Where each forgotten example should end."""
+
+import numpy as np
+
+from speu_cli.errors import ArtifactError, InputError
+from speu_cli.stages.request import ForgetSet
+from speu_cli.stages.session import Session
+from speu_cli.statistics.files import StatisticsFile
+from speu_cli.tasks.margins import Floats
+from speu_cli.unlearning.recipes.recipe import Recipe
+from speu_cli.unlearning.targets import unseen_margins
+
+
+def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet, recipe: Recipe) -> Floats:
+    """What each forgotten example should be known like.
+
+    Args:
+        session: The model.
+        file: Statistics with the losses of training and held-out examples.
+        forget: The forget set.
+        recipe: For messages.
+
+    Returns:
+        Margins, ``[n_f]``.
+
+    Raises:
+        InputError: What unseen examples look like is not known.
+        ArtifactError: What the training examples look like is not known.
+    """
+    if not len(file.holdout_losses):
+        raise InputError(
+            f"recipe {recipe.name} gives each example a target of its own, by those of unseen examples, and "
+            "the statistics know none",
+            hint="compute them with 'speu fisher --holdout', or take --recipe paper and --target-loss",
+        )
+    if file.losses is None:
+        raise ArtifactError(
+            "the statistics are of an older version, without the losses of the training examples",
+            hint="compute them again with 'speu fisher', or take --recipe paper",
+        )
+    margins, stays = session.task.margins, np.ones(len(file.rows), dtype=np.bool_)
+    stays[forget.training.positions(forget.encoded.ids)] = False
+    known, unseen = margins.of(file.losses[stays[file.used]]), margins.of(file.holdout_losses)
+    return unseen_margins(margins.of(forget.losses), known, unseen, margins.lowest)

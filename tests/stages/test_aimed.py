@@ -1,0 +1,194 @@
+"""Steps that aim: every forgotten example at a target of its own; the model is checked before it is written."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+import speu_cli
+from memorised import FORGET, Home, memorised, snapshot
+from speu_cli.artifacts.format import read_artifact, write_artifact
+from speu_cli.checkpoints.write import read_record
+from speu_cli.cli.main import main
+from speu_cli.errors import ArtifactError, InputError, UnsafeStepError
+from speu_cli.stages.aimed import steps
+from speu_cli.stages.unlearn import UnlearnResult
+from tiny import FAMILIES
+
+# Tiny models with few examples, whose other answers move with the forgotten ones: whatever comes is taken.
+RECIPE = 'target = "each"\nsteps = 4\nridge = 0.05\nheld = 10\nchecked = 20\nwidth = 1e9\n'
+
+
+@pytest.fixture(scope="module", params=[(family, outputs) for family in FAMILIES for outputs in (2, 1)])
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return with_statistics(memorised(tmp_path_factory.mktemp("home"), *request.param))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return with_statistics(memorised(tmp_path_factory.mktemp("bert")))
+
+
+def with_statistics(home: Home) -> Home:
+    train = home.path("train.jsonl")
+    speu_cli.fisher(home.model, train, home.folder / "fisher", holdout=home.path("dev.jsonl"))
+    return home
+
+
+def recipe(folder: Path, text: str = RECIPE) -> Path:
+    path = folder / "recipe.toml"
+    path.write_text(text)
+    return path
+
+
+def unlearn(home: Home, output: Path | None, **settings: Any) -> UnlearnResult:
+    fisher = settings.pop("fisher", home.folder / "fisher")
+    settings = {"sparsity": 0.5, **settings}
+    return speu_cli.unlearn(
+        home.model, fisher, home.path("train.jsonl"), home.path("ids.txt"), output, **settings
+    )
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def test_the_forget_set_goes_to_what_unseen_examples_are_known_like(home: Home, tmp_path: Path) -> None:
+    result = unlearn(home, tmp_path / "new", recipe=recipe(tmp_path))
+    assert result.target_loss is not None
+    assert result.loss_before < result.loss_after
+    assert result.loss_after == pytest.approx(result.target_loss, rel=0.5)
+    assert result.rate is None
+    assert result.criterion["forget.unseen_p"] >= 0.05
+    record = read_record(tmp_path / "new")
+    assert record is not None
+    assert record["step"]["way"]["ridge"] == 0.05
+    assert record["step"]["criterion"] == result.criterion
+    before, after = weights(home.model), weights(tmp_path / "new")
+    moved = sum(int((before[name] != after[name]).sum()) for name in before)
+    assert 0 < moved <= result.parameters_changed < result.parameters_total
+
+
+def test_outside_the_mask_nothing_moves(bert: Home, tmp_path: Path) -> None:
+    unlearn(bert, tmp_path / "new", recipe=recipe(tmp_path))
+    selected = read_artifact(tmp_path / "new" / "speu-mask.safetensors").tensors
+    before, after = weights(bert.model), weights(tmp_path / "new")
+    for layer in range(2):
+        frozen = torch.ones(24, dtype=torch.bool)
+        frozen[selected[f"selected/filters/{layer}"]] = False
+        name = f"bert.encoder.layer.{layer}.intermediate.dense.weight"
+        assert torch.equal(before[name][frozen], after[name][frozen])
+        if not frozen.all():
+            assert (before[name][~frozen] != after[name][~frozen]).any()
+    assert torch.equal(before["classifier.weight"], after["classifier.weight"])
+
+
+def test_the_same_request_gives_the_same_bits(bert: Home, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        unlearn(bert, tmp_path / name, recipe=recipe(tmp_path))
+    assert snapshot(tmp_path / "one") == snapshot(tmp_path / "two")
+
+
+def test_in_many_blocks_of_parameters_the_step_is_the_same(
+    bert: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    unlearn(bert, tmp_path / "whole", recipe=recipe(tmp_path))
+    monkeypatch.setattr(steps, "LEAST_BYTES", 1)
+    monkeypatch.setattr(steps, "SHARE_OF_FREE", 2**60)
+    unlearn(bert, tmp_path / "blocks", recipe=recipe(tmp_path))
+    one, other = weights(tmp_path / "whole"), weights(tmp_path / "blocks")
+    for name, tensor in one.items():
+        assert torch.allclose(tensor, other[name], atol=1e-5), name
+
+
+def test_held_examples_stay_nearer(bert: Home, tmp_path: Path) -> None:
+    """All remaining examples held, or none: how far their margins move."""
+    moved = {}
+    for held in (0, 35):
+        path = recipe(tmp_path, RECIPE.replace("held = 10", f"held = {held}"))
+        unlearn(bert, tmp_path / str(held), recipe=path)
+        moved[held] = np.abs(remaining_losses(bert, tmp_path / str(held)) - remaining_losses(bert)).mean()
+    assert moved[35] < 0.5 * moved[0]
+
+
+def remaining_losses(home: Home, model: Path | None = None) -> np.ndarray:
+    from speu_cli.data.columns import DataChoice
+    from speu_cli.stages.runtime import Runtime
+    from speu_cli.stages.session import open_session
+
+    session = open_session(model or home.model, DataChoice(), Runtime())
+    examples = session.read(home.path("train.jsonl"))
+    return session.losses(session.encode(examples.select(examples.ids[FORGET:])), "losses")
+
+
+def test_a_model_that_does_not_meet_the_criterion_is_not_written(bert: Home, tmp_path: Path) -> None:
+    """Steps far too soft to forget: the forget set does not look unseen."""
+    path = recipe(tmp_path, 'target = "each"\nridge = 1e9\nchecked = 20\n')
+    with pytest.raises(UnsafeStepError, match=r"meets the criterion: .*forget.reached is .* at least 0.5"):
+        unlearn(bert, tmp_path / "new", recipe=path)
+    assert not (tmp_path / "new").exists()
+
+
+def test_what_is_tried_next_starts_from_the_original_model(bert: Home, tmp_path: Path) -> None:
+    again = 'target = "each"\nsteps = 4\nridge = 1e9\nheld = 10\nchecked = 20\nwidth = 1e9\n'
+    tried = unlearn(
+        bert, tmp_path / "tried", recipe=recipe(tmp_path, again + "[[otherwise]]\nridge = 0.05\n")
+    )
+    assert tried.note is not None
+    assert tried.note.startswith("not met at first: ")
+    unlearn(bert, tmp_path / "at-once", recipe=recipe(tmp_path))
+    one, other = weights(tmp_path / "tried"), weights(tmp_path / "at-once")
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_held_out_examples_are_looked_at_where_they_are_given(bert: Home, tmp_path: Path) -> None:
+    result = unlearn(bert, None, recipe=recipe(tmp_path), holdout=bert.path("dev.jsonl"), dry_run=True)
+    assert {"heldout.change", "heldout.balance_errors", "remaining.change"} <= result.criterion.keys()
+
+
+def test_a_mask_of_entries_is_kept_to(bert: Home, tmp_path: Path) -> None:
+    whole = unlearn(bert, tmp_path / "whole", recipe=recipe(tmp_path))
+    part = unlearn(bert, tmp_path / "part", recipe=recipe(tmp_path), within="wanda:0.5")
+    assert part.parameters_changed < whole.parameters_changed
+    before, after = weights(bert.model), weights(tmp_path / "part")
+    moved = sum(int((before[name] != after[name]).sum()) for name in before)
+    assert 0 < moved <= part.parameters_changed
+
+
+def test_without_unseen_examples_it_is_refused(bert: Home, tmp_path: Path) -> None:
+    speu_cli.fisher(bert.model, bert.path("train.jsonl"), tmp_path / "fisher")
+    with pytest.raises(InputError, match="the statistics know none"):
+        unlearn(bert, tmp_path / "new", fisher=tmp_path / "fisher", recipe="default", target_loss=1.0)
+
+
+def test_statistics_without_losses_are_refused(bert: Home, tmp_path: Path) -> None:
+    found = read_artifact(bert.folder / "fisher")
+    record = {key: one for key, one in found.record.items() if key not in {"sha256", "format", "version"}}
+    tensors = {name: tensor for name, tensor in found.tensors.items() if name != "losses"}
+    write_artifact(tmp_path / "old", record.pop("kind"), record, tensors, force=False)
+    with pytest.raises(ArtifactError, match="without the losses of the training examples"):
+        unlearn(bert, tmp_path / "new", fisher=tmp_path / "old", recipe="default")
+    unlearn(bert, tmp_path / "new", fisher=tmp_path / "old", recipe="paper")
+
+
+def test_a_rate_is_refused(bert: Home, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="a target of its own, so it has no --rate"):
+        unlearn(bert, tmp_path / "new", recipe="default", rate=1e-3)
+
+
+def test_at_the_prompt(bert: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--fisher", bert.path("fisher"), "--data", bert.path("train.jsonl")]
+    asked += ["--forget", bert.path("ids.txt"), "--sparsity", "0.5"]
+    command = ["unlearn", str(bert.model), *asked, "-o", str(tmp_path / "new")]
+    assert main([*command, "--recipe", str(recipe(tmp_path))]) == 0
+    printed = capsys.readouterr().out
+    assert "criterion" in printed
+    assert "forget.unseen_p" in printed
+    soft = recipe(tmp_path, 'target = "each"\nridge = 1e9\n')
+    assert main([*command, "--force", "--recipe", str(soft)]) == 8
+    assert "no way of the recipe meets the criterion" in capsys.readouterr().err
+    assert main([*command, "--force", "--recipe", "papr"]) == 2
+    assert "no recipe 'papr'" in capsys.readouterr().err

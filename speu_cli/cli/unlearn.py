@@ -13,6 +13,7 @@ from speu_cli.cli.options import (
     ForceOption,
     ForgetExamplesOption,
     ForgetOption,
+    HoldDirectionsOption,
     KeyValueOption,
     KindsOption,
     MaxOvershootOption,
@@ -55,12 +56,12 @@ SEE = "see speu unlearn --help"
 SETTLED = (
     *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds", "kv"),
     *("objective", "within", "ssd_alpha", "ssd_lambda"),
-    *("target_loss", "max_overshoot", "damping", "forget_examples"),
+    *("target_loss", "max_overshoot", "damping", "forget_examples", "hold_directions"),
 )
 # What only the second-order step has.
 OF_A_STEP = (
     *("sparsity", "kinds", "curvature", "rounds", "kv", "objective", "within"),
-    *("rate", "max_overshoot", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
+    *("rate", "max_overshoot", "damping", "forget_examples", "hold_directions", "ssd_alpha", "ssd_lambda"),
 )
 
 
@@ -114,6 +115,7 @@ def unlearn(
     max_overshoot: MaxOvershootOption = 2.0,
     damping: DampingOption = 0.1,
     forget_examples: ForgetExamplesOption = "all",
+    hold_directions: HoldDirectionsOption = None,
     trained: TrainingOptions,
     output: Annotated[
         Path | None,
@@ -196,6 +198,7 @@ def unlearn(
             max_overshoot=max_overshoot,
             damping=damping,
             forget_examples=forget_examples,
+            hold_directions=hold_directions,
             dry_run=dry_run,
             choice=choice.choice(),
             runtime=run.runtime(progress, force=force),

@@ -125,6 +125,9 @@ def _summarize_collection(artifact: Artifact) -> list[tuple[str, str]]:
         lines.append(("only slices of", f"the mask with sha256 {collected['mask']}"))
     if shard is not None:
         lines.append(("shard", f"{shard['index']} of {shard['of']}: to be merged"))
+    directions = collected.get("directions")
+    if directions is not None:
+        lines.append(("directions", _readable(directions)))
     sample = [name.partition("/")[2] for name in artifact.tensors if name.startswith("mask_rows/")]
     if sample:
         size = len(artifact.tensors["sampled"])

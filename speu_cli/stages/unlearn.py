@@ -28,6 +28,7 @@ from speu_cli.stages.request import (
     ForgetSet,
     open_forget_set,
     open_with_statistics,
+    require_directions,
     require_mask_statistics,
     require_parameters,
 )
@@ -117,6 +118,7 @@ def unlearn(
     max_overshoot: float = 2.0,
     damping: float = 0.1,
     forget_examples: ForgetExamples = "all",
+    hold_directions: float | None = None,
     dry_run: bool = False,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -147,6 +149,8 @@ def unlearn(
         damping: λ of each parameter tensor, as a multiple of its mean curvature; of that of its slices, if
             the statistics hold no more.
         forget_examples: ``all`` or ``remembered``: whose gradients enter the step.
+        hold_directions: How fast the coherent directions of the statistics are held: a step moves along a
+            lone one 1 + this times less, not at all with ``math.inf``. Default: they are not looked at.
         dry_run: Do everything but write.
         choice: Columns, split, task and length; must agree with the statistics.
         runtime: Device, batch size, overwriting, progress.
@@ -159,12 +163,14 @@ def unlearn(
     """
     runtime = runtime or Runtime()
     mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, kv, objective, within)
-    _check_request(output, mask, method, rate, dry_run=dry_run)
+    _check_request(output, mask, method, rate, hold_directions, dry_run=dry_run)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     require_parameters(file, fisher)
+    if hold_directions is not None:
+        require_directions(file, fisher)
     given = _given_mask(session, mask, method)
     require_mask_of_slices(given, mask, file, fisher)
     if given is None and method != "ssd" and mask_settings.needs_mask_statistics:
@@ -174,7 +180,7 @@ def unlearn(
     settings = (
         DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, forget_examples)
         if method == "ssd"
-        else StepSettings(damping, rate, unseen, max_overshoot, forget_examples)
+        else StepSettings(damping, rate, unseen, max_overshoot, forget_examples, hold_directions)
     )
 
     started = time.perf_counter()
@@ -225,12 +231,19 @@ def _note(session: Session, done: Done) -> str | None:
 
 
 def _check_request(
-    output: Path | None, mask: Path | None, method: Method, rate: float | None, *, dry_run: bool
+    output: Path | None,
+    mask: Path | None,
+    method: Method,
+    rate: float | None,
+    hold_directions: float | None,
+    *,
+    dry_run: bool,
 ) -> None:
     """Refuse what cannot be served, before anything is loaded.
 
     Raises:
-        InputError: No output, an unknown method, or a mask or a rate for a method that takes none.
+        InputError: No output, an unknown method, or a mask, a rate or directions to hold for a method that
+            takes none.
     """
     if method not in get_args(Method):
         raise InputError(f"no method '{method}', expected one of {', '.join(get_args(Method))}")
@@ -240,6 +253,8 @@ def _check_request(
         raise InputError(
             "method 'ssd' takes no step, so it has no --rate", hint="see --ssd-alpha and --ssd-lambda"
         )
+    if hold_directions is not None and method == "ssd":
+        raise InputError("method 'ssd' takes no step, so it has no directions to hold")
     if output is None and not dry_run:
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.entries import Axes, put, take, taken_shape
 from speu_cli.structures.mask import Mask
+from speu_cli.unlearning.low_rank import newton_step
 
 
 @dataclass(frozen=True)
@@ -74,21 +75,26 @@ class Direction:
 
 
 def second_order_direction(
-    gradient: Statistics, remaining: Statistics, mask: Mask, *, damping: float
+    gradient: Statistics, remaining: Statistics, mask: Mask, *, damping: float, stiffness: float | None = None
 ) -> Direction:
     """d_j = m_j · g_f[j] / (F_r[j]/n_r + λ), so that Δθ = η·d goes up the forget loss (Eq. 10).
 
+    With a stiffness the curvature has the coherent directions of the remaining set as well, see
+    :func:`speu_cli.unlearning.low_rank.newton_step`.
+
     Args:
         gradient: Statistics of the forget examples that enter the step; only g is used.
-        remaining: S(D_r); only F and n_r are used. Both are of whole parameters, or of the mask's slices.
+        remaining: S(D_r); only F, n_r and directions are used. Both are of whole parameters, or of the mask's
+            slices.
         mask: m.
         damping: λ of a parameter tensor, as a multiple of the mean of F_r/n_r: over the whole tensor, or
             over the slices where there is no more. Entries that may not change count in it.
+        stiffness: How fast the directions are held, infinity for altogether; None: not at all.
 
     Returns:
         The direction, on the selected slices, and of these on the mask's entries.
     """
-    steps = {}
+    steps, inverses = {}, {}
     for name, axes, indices in mask.slices():
         curvature = remaining.fisher[name] / remaining.count
         damped = slices_of(curvature, axes, indices) + damping * curvature.mean()
@@ -96,7 +102,36 @@ def second_order_direction(
         # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
         values = torch.where(damped > 0, g / damped, 0.0)
         steps[name] = SliceStep(axes, indices, values, mask.entries(name))
-    return Direction(steps)
+        if stiffness is not None:
+            inverses[name] = _inverse(damped, mask.entries(name))
+    direction = Direction(steps)
+    return direction if stiffness is None else _held(direction, gradient, remaining, inverses, stiffness)
+
+
+def _inverse(damped: Tensor, entries: Tensor | None) -> Tensor:
+    """Diagonal of P⁻¹ on a parameter's slices, 0 where an entry may not change or has no Newton step."""
+    inverse = torch.where(damped > 0, 1 / damped, 0.0)
+    return inverse if entries is None else torch.where(entries, inverse, 0.0)
+
+
+def _held(
+    direction: Direction,
+    gradient: Statistics,
+    remaining: Statistics,
+    inverses: dict[str, Tensor],
+    stiffness: float,
+) -> Direction:
+    """The direction that the diagonal alone gives, with the coherent directions held."""
+    weights = remaining.direction_weights
+    # What subtraction leaves of a direction that no remaining example has a part in is rounding.
+    left = weights > 0
+    g, means = {}, {}
+    for name, step in direction.steps.items():
+        g[name] = slices_of(gradient.gradient[name], step.axes, step.indices)
+        sums = [slices_of(one, step.axes, step.indices) for one in remaining.directions[name]]
+        means[name] = torch.stack(sums)[left] / weights[left].reshape(-1, *[1] * g[name].ndim)
+    moved = newton_step(g, inverses, means, stiffness)
+    return Direction({name: replace(step, values=moved[name]) for name, step in direction.steps.items()})
 
 
 def slices_of(tensor: Tensor, axes: Axes, indices: Tensor) -> Tensor:

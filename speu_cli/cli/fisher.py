@@ -73,9 +73,9 @@ class CollectionOptions:
             "--directions",
             metavar="N|auto",
             parser=values.directions,
-            help="Directions along which many examples move at once, for speu unlearn --hold-directions: one for "
-            "each class where there are N classes, else N of random signs; auto: of up to 8 classes, else 4 of "
-            "signs. Each takes as much room as the gradients.",
+            help="Directions along which many examples move at once, for speu unlearn --hold-directions: "
+            "one for each class where there are N classes, else N of random signs; auto: of up to 8 "
+            "classes, else 4 of signs. Each takes as much room as the gradients.",
         ),
     ] = 0
     direction_examples: Annotated[

@@ -127,7 +127,10 @@ def _summarize_collection(artifact: Artifact) -> list[tuple[str, str]]:
         lines.append(("shard", f"{shard['index']} of {shard['of']}: to be merged"))
     directions = collected.get("directions")
     if directions is not None:
-        lines.append(("directions", _readable(directions)))
+        most = f"{directions['examples']:,}"
+        lines.append(
+            ("directions", f"{directions['count']} of {directions['kind']}, of at most {most} examples")
+        )
     sample = [name.partition("/")[2] for name in artifact.tensors if name.startswith("mask_rows/")]
     if sample:
         size = len(artifact.tensors["sampled"])

@@ -84,9 +84,10 @@ def require_directions(
     alike = directions.kind == "classes" or bool((weights == found).all())
     whole = bool((weights == weights.round()).all() and (weights >= 0).all())
     if not (alike and whole and (found == most or (part and found < most))):
+        shown = ", ".join(f"{weight:g}" for weight in weights.tolist())
         raise ArtifactError(
-            f"{path}: 'direction_weights' are of {found:g} examples, expected "
-            f"{'at most ' if part else ''}{most}"
+            f"{path}: 'direction_weights' are {shown}, expected those of {'at most ' if part else ''}{most} "
+            "examples"
         )
 
 

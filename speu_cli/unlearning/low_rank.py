@@ -21,8 +21,8 @@ def newton_step(
 ) -> dict[str, Tensor]:
     """C⁻¹g by Woodbury's identity, over all parameters together.
 
-    The weights are relative, w_k·ū_kᵀP⁻¹ū_k = s: along a lone direction the step is 1 + s times smaller, and no
-    length of ū_k matters. With R_kl = ū_kᵀP⁻¹ū_l / (|ū_k|·|ū_l|) and |ū_k|² = ū_kᵀP⁻¹ū_k,
+    The weights are relative, w_k·ū_kᵀP⁻¹ū_k = s: along a lone direction the step is 1 + s times smaller, and
+    no length of ū_k matters. With R_kl = ū_kᵀP⁻¹ū_l / (|ū_k|·|ū_l|) and |ū_k|² = ū_kᵀP⁻¹ū_k,
 
         C⁻¹g = P⁻¹g − Σ_k y_k·P⁻¹ū_k / |ū_k|,     (R + 1/s)·y = (ū_kᵀP⁻¹g / |ū_k|)_k
 

@@ -65,6 +65,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "all": {"collection": {"scope": "all"}},
     "only mask": {"collection": {"only": "mask"}},
     "slices": {"collection": {"mask": "mask"}},
+    "directions": {"collection": {"directions": "auto", "direction_examples": 9}},
+    "directions of slices": {"collection": {"directions": 3, "mask": "mask"}},
     "shard": {"shard": "2/7"},
     "sample of D": {"max_examples": 11, "seed": 5},
     "ids": {"ids": "ids", "exclude": "exclude", "holdout": "others.jsonl"},

@@ -33,7 +33,9 @@ class Directions:
     examples: int
 
     def __post_init__(self) -> None:
-        if self.kind not in get_args(Kind) or not 1 <= self.count <= MOST or self.examples < 1:
+        whole = type(self.count) is int and type(self.examples) is int
+        known = whole and self.kind in get_args(Kind)
+        if not known or not 1 <= self.count <= MOST or self.examples < 1:
             raise ValueError(f"there are no directions of {asdict(self)}")
 
     def sample(self, rows: Tensor) -> Tensor:

@@ -362,6 +362,11 @@ REFUSED: dict[str, tuple[Callable[[], StatisticsFile], Change, str]] = {
         record("collected", directions={"kind": "eigenvectors", "count": 2, "examples": 5}),
         "not a complete statistics file",
     ),
+    "half a direction": (
+        directed,
+        record("collected", directions={"kind": "classes", "count": 2.0, "examples": 5}),
+        "not a complete statistics file",
+    ),
     "no number of directions": (
         directed,
         record("collected", directions={"kind": "classes", "count": 0, "examples": 5}),

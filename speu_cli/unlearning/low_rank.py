@@ -4,7 +4,7 @@ P is the damped diagonal of Eq. 10. It does not see that moving along a directio
 such as the balance of the classes, moves them all.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -16,7 +16,7 @@ ALIKE = 1e-12
 def newton_step(
     gradient: Mapping[str, Tensor],
     inverse: Mapping[str, Tensor],
-    directions: Mapping[str, Tensor],
+    directions: Mapping[str, Sequence[Tensor]],
     stiffness: float,
 ) -> dict[str, Tensor]:
     """C⁻¹g by Woodbury's identity, over all parameters together.
@@ -31,7 +31,7 @@ def newton_step(
     Args:
         gradient: g, by parameter name.
         inverse: The diagonal of P⁻¹, likewise; 0 where nothing may move.
-        directions: ū, likewise, ``[K, *shape]``; one that is zero throughout holds nothing.
+        directions: ū_1 … ū_K, likewise; one that is zero throughout holds nothing.
         stiffness: s > 0.
 
     Returns:
@@ -40,11 +40,12 @@ def newton_step(
     count = len(next(iter(directions.values()))) if directions else 0
     gram, along = torch.zeros(count, count, dtype=torch.float64), torch.zeros(count, dtype=torch.float64)
     for name, of_parameter in directions.items():
-        scaled = list(_products(of_parameter, inverse[name]))
-        for k, one in enumerate(scaled):
-            along[k] += torch.dot(one, gradient[name].double().flatten())
+        g, wide = gradient[name].double(), [one.double() for one in of_parameter]
+        for k, one in enumerate(wide):
+            scaled = inverse[name] * one
+            along[k] += (scaled * g).sum()
             for other in range(k + 1):
-                gram[k, other] += torch.dot(one, of_parameter[other].double().flatten())
+                gram[k, other] += (scaled * wide[other]).sum()
     gram = gram.tril() + gram.tril(-1).T
     size = gram.diagonal().sqrt()
     unit = torch.where(size > 0, 1 / size, 0.0)
@@ -52,11 +53,8 @@ def newton_step(
     y = torch.linalg.pinv(system, hermitian=True, rtol=ALIKE) @ (along * unit)
     step = {}
     for name, of_parameter in directions.items():
-        held = torch.einsum("k,k...->...", y * unit, of_parameter.double())
-        step[name] = (inverse[name] * (gradient[name] - held)).to(gradient[name].dtype)
+        left = gradient[name].double()
+        for coefficient, one in zip((y * unit).tolist(), of_parameter, strict=True):
+            left = left - coefficient * one.double()
+        step[name] = (inverse[name] * left).to(gradient[name].dtype)
     return step
-
-
-def _products(directions: Tensor, inverse: Tensor) -> Iterator[Tensor]:
-    """P⁻¹ū_k of one parameter, flat, in float64."""
-    return ((inverse * one.double()).double().flatten() for one in directions)

@@ -122,15 +122,14 @@ def _held(
     stiffness: float,
 ) -> Direction:
     """The direction that the diagonal alone gives, with the coherent directions held."""
-    weights = remaining.direction_weights
     # What subtraction leaves of a direction that no remaining example has a part in is rounding.
-    left = weights > 0
-    g, means = {}, {}
+    left = remaining.direction_weights.gt(0).nonzero()[:, 0].tolist()
+    g, along = {}, {}
     for name, step in direction.steps.items():
         g[name] = slices_of(gradient.gradient[name], step.axes, step.indices)
-        sums = [slices_of(one, step.axes, step.indices) for one in remaining.directions[name]]
-        means[name] = torch.stack(sums)[left] / weights[left].reshape(-1, *[1] * g[name].ndim)
-    moved = newton_step(g, inverses, means, stiffness)
+        # Sums do for means: the length of a direction does not matter.
+        along[name] = [slices_of(remaining.directions[name][k], step.axes, step.indices) for k in left]
+    moved = newton_step(g, inverses, along, stiffness)
     return Direction({name: replace(step, values=moved[name]) for name, step in direction.steps.items()})
 
 

@@ -34,6 +34,11 @@ def flat(tensors: dict[str, Tensor], leading: int = 0) -> Tensor:
     return torch.cat([tensor.flatten(leading) for tensor in tensors.values()], -1)
 
 
+def each(tensors: dict[str, Tensor]) -> dict[str, list[Tensor]]:
+    """By parameter, the directions one by one."""
+    return {name: list(tensor) for name, tensor in tensors.items()}
+
+
 def inverses(seed: int = 7) -> dict[str, Tensor]:
     return {name: tensor.square() + 0.1 for name, tensor in drawn(seed).items()}
 
@@ -42,7 +47,7 @@ def inverses(seed: int = 7) -> dict[str, Tensor]:
 @pytest.mark.parametrize("count", [1, 2, 4])
 def test_is_the_inverse_of_the_dense_curvature(count: int, stiffness: float) -> None:
     g, along, inverse = drawn(0), drawn(1, count), inverses()
-    found = newton_step(g, inverse, along, stiffness)
+    found = newton_step(g, inverse, each(along), stiffness)
     expected = oracle.dense_step(flat(g), 1 / flat(inverse), flat(along, 1), stiffness)
     assert torch.allclose(flat(found), expected, rtol=1e-10)
 
@@ -50,7 +55,7 @@ def test_is_the_inverse_of_the_dense_curvature(count: int, stiffness: float) -> 
 def test_a_stiffness_of_one_halves_the_movement_along_a_direction() -> None:
     g, along, inverse = drawn(0), drawn(1, 1), inverses()
     free = flat({name: inverse[name] * g[name] for name in g})
-    found = flat(newton_step(g, inverse, along, 1.0))
+    found = flat(newton_step(g, inverse, each(along), 1.0))
     u = flat(along, 1)[0]
     assert float(u @ found) == pytest.approx(float(u @ free) / 2, rel=1e-12)
 
@@ -58,22 +63,22 @@ def test_a_stiffness_of_one_halves_the_movement_along_a_direction() -> None:
 @pytest.mark.parametrize("size", [1e-6, 1.0, 1e6])
 def test_at_infinity_nothing_moves_along_any_of_them_whatever_their_size(size: float) -> None:
     g, along, inverse = drawn(0), drawn(1, 4), inverses()
-    found = flat(newton_step(g, inverse, {name: size * u for name, u in along.items()}, math.inf))
+    found = flat(newton_step(g, inverse, each({name: size * u for name, u in along.items()}), math.inf))
     u = flat(along, 1)
     assert float((u @ found).abs().max()) < 1e-12 * float(u.norm() * found.norm())
-    assert torch.allclose(found, flat(newton_step(g, inverse, along, 1e9)), rtol=1e-6)
+    assert torch.allclose(found, flat(newton_step(g, inverse, each(along), 1e9)), rtol=1e-6)
 
 
 def test_a_direction_twice_and_one_that_is_nothing_hold_no_more_than_one() -> None:
     g, inverse, one = drawn(0), inverses(), drawn(1, 1)
     many = {name: torch.cat([u, 3 * u, torch.zeros_like(u)]) for name, u in one.items()}
-    found = newton_step(g, inverse, many, math.inf)
-    assert torch.allclose(flat(found), flat(newton_step(g, inverse, one, math.inf)), rtol=1e-10)
+    found = newton_step(g, inverse, each(many), math.inf)
+    assert torch.allclose(flat(found), flat(newton_step(g, inverse, each(one), math.inf)), rtol=1e-10)
 
 
 def test_without_directions_it_is_the_diagonal_step() -> None:
     g, inverse = drawn(0), inverses()
-    found = newton_step(g, inverse, drawn(1, 0), 1.0)
+    found = newton_step(g, inverse, each(drawn(1, 0)), 1.0)
     assert torch.equal(flat(found), flat(inverse) * flat(g))
     assert newton_step({}, {}, {}, 1.0) == {}
 

@@ -1,5 +1,6 @@
 """What the tests of statistics, masks and steps share: models, encoded examples, and comparison of sums."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -56,7 +57,7 @@ def make_case(
     return Case(model, find_layout(model), task, encoded)
 
 
-def largest_difference(one: Statistics, other: Statistics) -> float:
+def largest_difference(one: Statistics, other: Statistics, parts: Sequence[str] = PARTS) -> float:
     """Largest difference of any entry, relative to the largest entry of its kind of sum.
 
     Relative to the whole kind, not to the tensor: a key's bias has no gradient, and relative to itself its
@@ -64,7 +65,7 @@ def largest_difference(one: Statistics, other: Statistics) -> float:
     """
     assert one.count == other.count
     worst = 0.0
-    for part in PARTS:
+    for part in parts:
         mine: dict[str, Tensor] = dict(getattr(one, part))
         theirs: dict[str, Tensor] = dict(getattr(other, part))
         assert mine.keys() == theirs.keys()

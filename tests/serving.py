@@ -6,6 +6,7 @@ from pathlib import Path
 from torch import Tensor
 
 from memorised import Home, memorised
+from speu_cli.stages.collection import CollectionChoice
 from speu_cli.stages.fisher import fisher
 from speu_cli.stages.requests.serve import serve_request
 from speu_cli.stages.requests.served import ServedResult
@@ -17,13 +18,14 @@ from tiny import write_ids
 FIXED = StepChoice(rate=1e-4, max_overshoot=100)
 
 
-def home_with_statistics(folder: Path) -> Home:
+def home_with_statistics(folder: Path, collection: CollectionChoice | None = None) -> Home:
     made = memorised(folder)
     fisher(
         made.model,
         made.path("train.jsonl"),
         made.folder / "fisher.safetensors",
         holdout=made.path("dev.jsonl"),
+        collection=collection,
     )
     return made
 

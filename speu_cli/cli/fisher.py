@@ -67,12 +67,39 @@ class CollectionOptions:
             help="Where a layer has more than 4096 filters: examples whose mask gradients are kept.",
         ),
     ] = 1024
+    directions: Annotated[
+        int | None,
+        of_method(
+            "--directions",
+            metavar="N|auto",
+            parser=values.directions,
+            help="Directions along which many examples move at once, for speu unlearn --hold-directions: "
+            "one for each class where there are N classes, else N of random signs; auto: of up to 8 "
+            "classes, else 4 of signs. Each takes as much room as the gradients.",
+        ),
+    ] = 0
+    direction_examples: Annotated[
+        int,
+        of_method(
+            "--direction-examples",
+            metavar="N",
+            parser=values.whole(least=1),
+            help="With --directions: examples that they are summed over, a random sample.",
+        ),
+    ] = 1024
 
     def collection(self) -> "CollectionChoice":
         """Return what the stage takes."""
         from speu_cli.stages.collection import CollectionChoice
 
-        return CollectionChoice(scope=self.scope, only=self.only, mask=self.mask, sample=self.mask_sample)
+        return CollectionChoice(
+            scope=self.scope,
+            only=self.only,
+            mask=self.mask,
+            sample=self.mask_sample,
+            directions="auto" if self.directions is None else self.directions,
+            direction_examples=self.direction_examples,
+        )
 
 
 @dataclass(frozen=True)
@@ -235,6 +262,7 @@ def _show_plan(out: Output, planned: "FisherPlan") -> None:
                 f"weights {size(memory.weights)}",
                 f"sums {size(memory.statistics)}",
                 *([f"kept mask gradients {size(memory.sample)}, not on the GPU"] if memory.sample else []),
+                *([f"directions {size(memory.directions)}, not on the GPU"] if memory.directions else []),
                 f"activations of a batch of {planned.batch_tokens:,} tokens {size(memory.activations)}",
                 f"work space {size(memory.workspace)}",
             ],

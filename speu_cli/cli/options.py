@@ -226,6 +226,18 @@ OptionalDampingOption = Annotated[
     ),
 ]
 
+HoldDirectionsOption = Annotated[
+    float | None,
+    of_method(
+        "--hold-directions",
+        metavar="X",
+        parser=values.real(above=0, infinite=True),
+        show_default="not held",
+        help="Move 1 + X times less along the directions that many training examples share, such as the "
+        "balance of the classes; with inf, not at all. For statistics of speu fisher --directions.",
+    ),
+]
+
 
 @dataclass(frozen=True)
 class DataOptions:

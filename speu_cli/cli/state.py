@@ -11,6 +11,7 @@ from speu_cli.cli.options import (
     DataOptions,
     FisherOption,
     ForgetExamplesOption,
+    HoldDirectionsOption,
     KeyValueOption,
     KindsOption,
     MaxOvershootOption,
@@ -90,6 +91,7 @@ def init(
     max_overshoot: MaxOvershootOption = 2.0,
     damping: DampingOption = 0.1,
     forget_examples: ForgetExamplesOption = "all",
+    hold_directions: HoldDirectionsOption = None,
     watch: Annotated[
         int,
         of_method(
@@ -131,7 +133,7 @@ def init(
             max_examples=max_examples,
             method=method,
             mask=MaskSettings(sparsity, kinds, curvature, rounds, kv),
-            step=StepChoice(damping, rate, target_loss, max_overshoot, forget_examples),
+            step=StepChoice(damping, rate, target_loss, max_overshoot, forget_examples, hold_directions),
             watch=WatchChoice(holdout, watch, tuple(retrain_when or ())),
             continues=continues,
             choice=choice.choice(),

@@ -11,6 +11,7 @@ from speu_cli.cli.options import (
     DataOptions,
     ForceOption,
     ForgetOption,
+    HoldDirectionsOption,
     KeyValueOption,
     KindsOption,
     MaxOvershootOption,
@@ -56,12 +57,13 @@ SEE = "see speu unlearn --help"
 SETTLED = (
     *("fisher", "data", "mask", "method", "sparsity", "kinds", "curvature", "rounds", "kv"),
     *("objective", "within", "ssd_alpha", "ssd_lambda"),
-    *("target_loss", "max_overshoot", "recipe", "holdout", "damping", "forget_examples"),
+    *("target_loss", "max_overshoot", "recipe", "holdout", "damping", "forget_examples", "hold_directions"),
 )
 # What only the second-order step has.
 OF_A_STEP = (
     *("sparsity", "kinds", "curvature", "rounds", "kv", "objective", "within"),
-    *("rate", "max_overshoot", "recipe", "holdout", "damping", "forget_examples", "ssd_alpha", "ssd_lambda"),
+    *("rate", "max_overshoot", "recipe", "holdout", "damping", "forget_examples", "hold_directions"),
+    *("ssd_alpha", "ssd_lambda"),
 )
 
 
@@ -124,6 +126,7 @@ def unlearn(
     ] = None,
     damping: OptionalDampingOption = None,
     forget_examples: OptionalForgetExamplesOption = None,
+    hold_directions: HoldDirectionsOption = None,
     trained: TrainingOptions,
     output: Annotated[
         Path | None,
@@ -208,6 +211,7 @@ def unlearn(
             holdout=holdout,
             damping=damping,
             forget_examples=forget_examples,
+            hold_directions=hold_directions,
             dry_run=dry_run,
             choice=choice.choice(),
             runtime=run.runtime(progress, force=force),

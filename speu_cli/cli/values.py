@@ -10,7 +10,11 @@ from speu_cli.errors import InputError
 
 
 def real(
-    *, least: float | None = None, above: float | None = None, below: float | None = None
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    below: float | None = None,
+    infinite: bool = False,
 ) -> Callable[[object], float]:
     """Return a parser of finite numbers within limits.
 
@@ -18,9 +22,10 @@ def real(
         least: The smallest number allowed.
         above: Every number allowed is larger than this.
         below: Every number allowed is smaller than this.
+        infinite: ``inf`` is allowed.
 
     Returns:
-        A parser that refuses nan, infinities and numbers outside of the limits.
+        A parser that refuses nan, other infinities and numbers outside of the limits.
     """
     limits = [
         text
@@ -31,7 +36,8 @@ def real(
         )
         if limit is not None
     ]
-    expected = " ".join(["a finite number", " and ".join(limits)]).strip()
+    number = "a number, or inf," if infinite else "a finite number"
+    expected = " ".join([number, " and ".join(limits)]).strip()
 
     def parse(text: object) -> float:
         try:
@@ -39,7 +45,8 @@ def real(
         except ValueError:
             value = math.nan
         inside = (
-            math.isfinite(value)
+            (value < math.inf or (infinite and value == math.inf))
+            and value > -math.inf
             and (least is None or value >= least)
             and (above is None or value > above)
             and (below is None or value < below)
@@ -95,6 +102,27 @@ def batch_tokens(text: object) -> int:
         return whole(least=1)(text)
     except typer.BadParameter as error:
         expected = "expected auto or a whole number of at least 1"
+        raise typer.BadParameter(f"got {str(text)!r}, {expected}") from error
+
+
+def directions(text: object) -> int | None:
+    """Parse a number of directions: ``auto`` (None) or a whole number, 0 for none.
+
+    Args:
+        text: What was given.
+
+    Returns:
+        The number, or None where the task decides it.
+
+    Raises:
+        typer.BadParameter: It is neither.
+    """
+    if str(text) == "auto":
+        return None
+    try:
+        return whole(least=0)(text)
+    except typer.BadParameter as error:
+        expected = "expected auto or a whole number of at least 0"
         raise typer.BadParameter(f"got {str(text)!r}, {expected}") from error
 
 

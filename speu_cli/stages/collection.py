@@ -1,7 +1,7 @@
 """What a run of ``speu fisher`` collects, from the options that say it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
@@ -14,11 +14,16 @@ from speu_cli.errors import InputError
 from speu_cli.masks.files import read_mask
 from speu_cli.masks.within import require_fits
 from speu_cli.stages.session import Session
+from speu_cli.statistics.directions import EXAMPLES, MOST, Directions
 from speu_cli.statistics.files import Collection
 from speu_cli.statistics.wanted import SAMPLE, Part, Scope, Wanted, wanted_parameters, wanted_slices
 from speu_cli.structures.mask import Mask
 
 Only = Literal["mask"]
+Auto = Literal["auto"]
+
+# With ``auto``: a direction for each class up to so many, and else so many of random signs.
+MOST_CLASSES, SIGNS = 8, 4
 
 
 @dataclass(frozen=True)
@@ -30,6 +35,9 @@ class CollectionChoice:
         only: ``mask``: u and B alone.
         mask: Mask file: F and g of its slices alone.
         sample: Examples whose mask gradients stand for B where the units are too many for it.
+        directions: How many directions: one for each class where there are as many classes, else of random
+            signs. ``auto``: one for each class up to 8, else 4.
+        direction_examples: Most examples that these are summed over.
 
     Raises:
         InputError: The choices contradict each other.
@@ -39,6 +47,8 @@ class CollectionChoice:
     only: Only | None = None
     mask: Path | None = None
     sample: int = SAMPLE
+    directions: int | Auto = 0
+    direction_examples: int = EXAMPLES
 
     def __post_init__(self) -> None:
         if self.scope not in get_args(Scope) or self.only not in {None, *get_args(Only)}:
@@ -47,6 +57,12 @@ class CollectionChoice:
             raise InputError("--only mask collects no parameters, so it takes neither --mask nor --scope all")
         if self.mask and self.scope == "all":
             raise InputError("--mask collects slices of heads and filters, so it takes no --scope all")
+        if self.directions != "auto" and not 0 <= self.directions <= MOST:
+            raise InputError(f"--directions is {self.directions}, expected auto or a number from 0 to {MOST}")
+        if self.direction_examples < 1:
+            raise InputError(f"--direction-examples is {self.direction_examples}, expected at least 1")
+        if self.only and self.directions:
+            raise InputError("--only mask collects no parameters, so it takes no --directions")
 
 
 @dataclass(frozen=True)
@@ -90,6 +106,9 @@ def settle(choice: CollectionChoice, session: Session, used: npt.NDArray[np.int6
     else:
         parameters: dict[str, Part | None] = wanted_parameters(model, layout, choice.scope)
         wanted = Wanted(parameters, sampled=sampled)
+    directions = _directions(choice, session)
+    if directions is not None:
+        wanted = replace(wanted, directions=directions, directed=directions.sample(torch.from_numpy(used)))
     collected = Collection(
         scope=choice.scope,
         parameters=choice.only is None,
@@ -97,5 +116,16 @@ def settle(choice: CollectionChoice, session: Session, used: npt.NDArray[np.int6
         mask=digest,
         dtype=session.runtime.dtype,
         kv=kv,
+        directions=directions,
     )
     return Choice(wanted, collected, selected)
+
+
+def _directions(choice: CollectionChoice, session: Session) -> Directions | None:
+    """Which directions are summed; None where none were asked for."""
+    classes, count = session.task.classes(session.checkpoint.model.config), choice.directions
+    if count == "auto":
+        count = classes if 0 < classes <= MOST_CLASSES else SIGNS
+    if not count:
+        return None
+    return Directions("classes" if count == classes else "signs", count, choice.direction_examples)

@@ -269,7 +269,7 @@ def _record(session: Session, training: Examples, portion: Portion, settled: Cho
         "model": asdict(session.checkpoint.identity),
         "encoding": session.settings(training).to_record(),
         "data": hash_tensors({name: torch.from_numpy(values) for name, values in flags.items()}),
-        "collected": asdict(settled.collected),
+        "collected": settled.collected.record(),
         "sample": hash_tensors({"sampled": settled.wanted.sampled}),
         "process": [group.rank, group.size],
     }

@@ -125,6 +125,12 @@ def _summarize_collection(artifact: Artifact) -> list[tuple[str, str]]:
         lines.append(("only slices of", f"the mask with sha256 {collected['mask']}"))
     if shard is not None:
         lines.append(("shard", f"{shard['index']} of {shard['of']}: to be merged"))
+    directions = collected.get("directions")
+    if directions is not None:
+        most = f"{directions['examples']:,}"
+        lines.append(
+            ("directions", f"{directions['count']} of {directions['kind']}, of at most {most} examples")
+        )
     sample = [name.partition("/")[2] for name in artifact.tensors if name.startswith("mask_rows/")]
     if sample:
         size = len(artifact.tensors["sampled"])

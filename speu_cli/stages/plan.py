@@ -204,6 +204,7 @@ def _outline(session: Session, settled: Choice, encoded: Encoded) -> Outline:
         settled.wanted,
         Batches.of(encoded.row_lengths, session.runtime.batch_tokens),
         sampled=int(torch.isin(encoded.keys, settled.wanted.sampled).sum()),
+        directed=int(torch.isin(encoded.keys, settled.wanted.directed).sum()),
     )
 
 

@@ -158,6 +158,41 @@ def wanted_of(
     )
 
 
+def with_directions(wanted: Wanted, file: StatisticsFile) -> Wanted:
+    """Collect the directions too that a file has, over those of its sample.
+
+    Args:
+        wanted: What is collected besides.
+        file: Statistics of the training set.
+
+    Returns:
+        The wish.
+    """
+    directions = file.collected.directions
+    if directions is None:
+        return wanted
+    return replace(
+        wanted, directions=directions, directed=directions.sample(torch.from_numpy(file.rows[file.used]))
+    )
+
+
+def require_directions(file: StatisticsFile, path: Path) -> None:
+    """Refuse statistics that have no directions to hold.
+
+    Args:
+        file: The statistics.
+        path: Where they were read from.
+
+    Raises:
+        ArtifactError: They have none.
+    """
+    if file.collected.directions is None:
+        raise ArtifactError(
+            f"{path} holds no directions, expected some for --hold-directions",
+            hint="compute them with 'speu fisher --directions auto', or leave --hold-directions out",
+        )
+
+
 def open_forget_set(
     session: Session,
     file: StatisticsFile,
@@ -305,9 +340,18 @@ def _needed(statistics: Statistics, wanted: Wanted) -> Statistics:
         mask_gradient={},
         mask_fisher={},
     )
+    if wanted.directions is not None:
+        along = {name: statistics.directions[name] for name in wanted.parameters}
+        needed = replace(needed, directions=along, direction_weights=statistics.direction_weights)
     if not wanted.mask_statistics:
         return needed
-    return replace(statistics, fisher=needed.fisher, gradient=needed.gradient)
+    return replace(
+        needed,
+        mask_gradient=statistics.mask_gradient,
+        mask_fisher=statistics.mask_fisher,
+        mask_rows=statistics.mask_rows,
+        sampled=statistics.sampled,
+    )
 
 
 def statistics_of(

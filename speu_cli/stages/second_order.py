@@ -1,11 +1,9 @@
 """The second-order step of a request (Eq. 10), from statistics to a model that has moved in memory."""
 
-from dataclasses import asdict
-
 from speu_cli.masks.localization import MaskSettings
 from speu_cli.stages.chosen_mask import ChosenMask, mask_of_request, wanted_for_mask
 from speu_cli.stages.done import Done
-from speu_cli.stages.request import ForgetSet, open_request, wanted_of
+from speu_cli.stages.request import ForgetSet, open_request, wanted_of, with_directions
 from speu_cli.stages.session import Session
 from speu_cli.stages.step import settle_rate
 from speu_cli.statistics.files import StatisticsFile
@@ -35,15 +33,20 @@ def second_order(
     Returns:
         What was done.
     """
-    request = open_request(session, file, forget, wanted_of_step(session, file, forget, given, mask_settings))
+    wanted = wanted_of_step(session, file, forget, given, mask_settings)
+    if settings.stiffness is not None:
+        wanted = with_directions(wanted, file)
+    request = open_request(session, file, forget, wanted)
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
     in_step, remaining = request.in_step, request.remaining
-    direction = second_order_direction(in_step, remaining, chosen.mask, damping=settings.damping)
+    direction = second_order_direction(
+        in_step, remaining, chosen.mask, damping=settings.damping, stiffness=settings.stiffness
+    )
     found = settle_rate(session, forget.encoded, remaining.count, direction, settings)
     direction.apply(session.checkpoint.model, found.value)
     return Done(
         chosen=chosen,
-        settings=asdict(settings) | {"damping_mean": "slices" if file.collected.mask else "tensor"},
+        settings=settings.record() | {"damping_mean": "slices" if file.collected.mask else "tensor"},
         in_step=in_step.count,
         remaining=remaining.count,
         entries=direction.size,

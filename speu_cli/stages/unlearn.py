@@ -29,6 +29,7 @@ from speu_cli.stages.request import (
     ForgetSet,
     open_forget_set,
     open_with_statistics,
+    require_directions,
     require_mask_statistics,
     require_parameters,
 )
@@ -40,6 +41,7 @@ from speu_cli.structures.mask import KeyValue
 from speu_cli.unlearning.dampening import DampeningSettings
 from speu_cli.unlearning.forget_examples import ForgetExamples
 from speu_cli.unlearning.recipes.presets import find_recipe
+from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.settings import StepSettings
 
 SecondOrder = Literal["spe-so", "so"]
@@ -125,6 +127,7 @@ def unlearn(
     holdout: str | None = None,
     damping: float | None = None,
     forget_examples: ForgetExamples | None = None,
+    hold_directions: float | None = None,
     dry_run: bool = False,
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
@@ -158,6 +161,8 @@ def unlearn(
             the statistics hold no more. Default: as the recipe says.
         forget_examples: ``all`` or ``remembered``: whose gradients enter the step. Default: as the recipe
             says.
+        hold_directions: How fast the coherent directions of the statistics are held: a step moves along a
+            lone one 1 + this times less, not at all with ``math.inf``. Default: they are not looked at.
         dry_run: Do everything but write.
         choice: Columns, split, task and length; must agree with the statistics.
         runtime: Device, batch size, overwriting, progress.
@@ -170,13 +175,10 @@ def unlearn(
     """
     runtime = runtime or Runtime()
     mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, kv, objective, within)
-    _check_request(output, mask, method, rate, dry_run=dry_run)
+    _check_request(output, mask, method, rate, hold_directions, dry_run=dry_run)
     chosen_recipe = find_recipe(recipe)
-    if rate is not None and chosen_recipe.target == "each":
-        raise InputError(
-            f"recipe {chosen_recipe.name} gives each example a target of its own, so it has no --rate",
-            hint="take --recipe paper",
-        )
+    if chosen_recipe.target == "each":
+        _refuse_what_one_direction_has(chosen_recipe, rate, hold_directions)
     if damping is not None:
         chosen_recipe = chosen_recipe.with_damping(damping)
     if output is not None and not dry_run:
@@ -184,6 +186,8 @@ def unlearn(
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     require_parameters(file, fisher)
+    if hold_directions is not None:
+        require_directions(file, fisher)
     given = _given_mask(session, mask, method)
     require_mask_of_slices(given, mask, file, fisher)
     if given is None and method != "ssd" and mask_settings.needs_mask_statistics:
@@ -194,7 +198,7 @@ def unlearn(
     settings = (
         DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, enters)
         if method == "ssd"
-        else StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters)
+        else StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters, hold_directions)
     )
 
     started = time.perf_counter()
@@ -247,12 +251,19 @@ def _note(session: Session, done: Done) -> str | None:
 
 
 def _check_request(
-    output: Path | None, mask: Path | None, method: Method, rate: float | None, *, dry_run: bool
+    output: Path | None,
+    mask: Path | None,
+    method: Method,
+    rate: float | None,
+    hold_directions: float | None,
+    *,
+    dry_run: bool,
 ) -> None:
     """Refuse what cannot be served, before anything is loaded.
 
     Raises:
-        InputError: No output, an unknown method, or a mask or a rate for a method that takes none.
+        InputError: No output, an unknown method, or a mask, a rate or directions to hold for a method that
+            takes none.
     """
     if method not in get_args(Method):
         raise InputError(f"no method '{method}', expected one of {', '.join(get_args(Method))}")
@@ -262,8 +273,24 @@ def _check_request(
         raise InputError(
             "method 'ssd' takes no step, so it has no --rate", hint="see --ssd-alpha and --ssd-lambda"
         )
+    if hold_directions is not None and method == "ssd":
+        raise InputError("method 'ssd' takes no step, so it has no directions to hold")
     if output is None and not dry_run:
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
+
+
+def _refuse_what_one_direction_has(recipe: Recipe, rate: float | None, held: float | None) -> None:
+    """Refuse options of a step along one direction.
+
+    Raises:
+        InputError: One was given.
+    """
+    for name, value in {"--rate": rate, "--hold-directions": held}.items():
+        if value is not None:
+            raise InputError(
+                f"recipe {recipe.name} gives each example a target of its own, so it has no {name}",
+                hint="take --recipe paper",
+            )
 
 
 def _given_mask(session: Session, mask: Path | None, method: Method) -> ChosenMask | None:

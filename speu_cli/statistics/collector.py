@@ -1,8 +1,8 @@
 """One pass over examples: exact per-example statistics at about the price of a training step."""
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import torch
@@ -13,8 +13,10 @@ from speu_cli.data.batches import Batch, Schedule
 from speu_cli.progress import Progress, Silent
 from speu_cli.statistics.by_autograd import example_gradients
 from speu_cli.statistics.check import check_dropout, check_rules
+from speu_cli.statistics.coherent import sum_directions
 from speu_cli.statistics.factors import Dense, Factor, Summed
 from speu_cli.statistics.listening import Heard, Listener
+from speu_cli.statistics.memory import give_back, out_of_memory
 from speu_cli.statistics.running import RunningSums
 from speu_cli.statistics.steps import Step
 from speu_cli.statistics.sums import Statistics
@@ -104,7 +106,9 @@ def collect(
             run.find_batch_tokens()
         resumed = run.sums.examples
         run.go_through(description, keeper)
-    return Collected(run.sums.statistics(dtype), run.losses, run.schedule.max_tokens, resumed)
+    along, weights = run.directions(keeper)
+    statistics = replace(run.sums.statistics(dtype), directions=along, direction_weights=weights)
+    return Collected(statistics, run.losses, run.schedule.max_tokens, resumed)
 
 
 class Pass:
@@ -136,6 +140,7 @@ class Pass:
         progress: Progress,
     ) -> None:
         self._model, self._task, self._encoded, self._progress = model, task, encoded, progress
+        self._wanted = wanted
         self._listener = Listener(model, layout, set(wanted.parameters), units=wanted.mask_statistics)
         # Whose mask variables no module's input has: their gradients come of those of the output projection.
         self._by_identity = {
@@ -174,12 +179,45 @@ class Pass:
     def go_through(self, description: str, keeper: Keeper | None) -> None:
         """Add all examples that have not been added."""
         steps = self._progress.track(self.schedule, total=self.schedule.tokens_left, description=description)
-        try:
+        with self._kept(keeper):
             for batch in steps:
                 self.add(batch)
                 self._done, self._whole = self.schedule.done, True
                 if keeper:
                     keeper.between_batches(self.state)
+
+    def directions(self, keeper: Keeper | None) -> tuple[Mapping[str, Tensor], Tensor]:
+        """Sum the directions that are wanted, once all examples have been added.
+
+        A run that is taken up again begins here from the start.
+
+        Args:
+            keeper: Keeps what was added before.
+
+        Returns:
+            U and the weights' totals.
+        """
+
+        def between_batches() -> None:
+            if keeper:
+                keeper.between_batches(self.state)
+
+        with self._kept(keeper):
+            return sum_directions(
+                self._model,
+                self._task,
+                self._encoded,
+                self._wanted,
+                batch_tokens=self.schedule.max_tokens,
+                progress=self._progress,
+                between_batches=between_batches,
+            )
+
+    @contextmanager
+    def _kept(self, keeper: Keeper | None) -> Iterator[None]:
+        """Keep what was added when an error ends the run."""
+        try:
+            yield
         except BaseException:
             if keeper and self._whole:
                 keeper.interrupted(self.state)
@@ -224,7 +262,7 @@ class Pass:
             lengths, middle = self._encoded.lengths, len(batch) // 2
             self.schedule.max_tokens = min(self.schedule.max_tokens, max(lengths[i] for i in batch) * middle)
             self._progress.note(f"out of memory: batches of {self.schedule.max_tokens} tokens from here on")
-            _free_memory(self._model.device)
+            give_back(self._model.device)
         else:
             return
         # What was added of the whole batch stays added: its halves bring the rest.
@@ -286,13 +324,3 @@ class Pass:
         self._done = self.schedule.done
         self.losses.copy_(state["losses"])
         self.sums.restore(state)
-
-
-def out_of_memory(error: BaseException) -> bool:
-    """Whether an error says that memory ran out, of the machine or of its accelerator."""
-    return isinstance(error, torch.OutOfMemoryError | MemoryError) or "can't allocate memory" in str(error)
-
-
-def _free_memory(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

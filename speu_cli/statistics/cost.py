@@ -14,6 +14,7 @@ from transformers import PreTrainedModel
 from speu_cli.checkpoints.heads import MODELLING, head_of
 from speu_cli.data.batches import Schedule
 from speu_cli.errors import InputError
+from speu_cli.statistics.coherent import empty_directions
 from speu_cli.statistics.running import PENDING_ROWS, RunningSums
 from speu_cli.statistics.sums import SUMS, Statistics
 from speu_cli.statistics.wanted import Wanted
@@ -84,6 +85,7 @@ class Memory:
         weights: Of the model.
         statistics: Running sums, two tensors each.
         sample: Mask gradients that are kept of a sample of the examples; in the machine's memory everywhere.
+        directions: Sums of directions; likewise.
         activations: Of the largest batch, kept from the forward to the backward pass.
         workspace: Gradients and copies of one layer, temporaries of the sums, and mask gradients that wait.
     """
@@ -91,13 +93,14 @@ class Memory:
     weights: int
     statistics: int
     sample: int
+    directions: int
     activations: int
     workspace: int
 
     def on(self, device: str) -> int:
         """All that is in the memory of a device."""
         in_both = self.weights + self.statistics + self.activations + self.workspace
-        return in_both if device.startswith("cuda") else in_both + self.sample
+        return in_both if device.startswith("cuda") else in_both + self.sample + self.directions
 
 
 @dataclass(frozen=True)
@@ -150,6 +153,7 @@ class Outline:
         wanted: What is collected.
         batches: The examples.
         sampled: How many of them have their mask gradients kept, where the units are too many for B.
+        directed: How many of them directions are summed over.
     """
 
     model: PreTrainedModel
@@ -157,6 +161,7 @@ class Outline:
     wanted: Wanted
     batches: Batches
     sampled: int = 0
+    directed: int = 0
 
     @cached_property
     def statistics(self) -> Statistics:
@@ -173,7 +178,15 @@ class Outline:
             if self.wanted.mask_statistics and self.wanted.is_sampled(group.count)
         }
         sampled = nothing.new_empty(self.sampled if rows else 0, dtype=torch.int64)
-        return Statistics(self.batches.examples, **parts, mask_rows=rows, sampled=sampled)
+        along, weights = empty_directions(self.model, self.wanted)
+        return Statistics(
+            self.batches.examples,
+            **parts,
+            mask_rows=rows,
+            sampled=sampled,
+            directions=along,
+            direction_weights=weights,
+        )
 
     @cached_property
     def sums(self) -> list[Tensor]:
@@ -198,6 +211,7 @@ class Outline:
             weights=sum(tensor.nbytes for tensor in held),
             statistics=2 * sum(tensor.nbytes for tensor in self.sums),
             sample=sum(rows.nbytes for rows in self.statistics.mask_rows.values()),
+            directions=sum(along.nbytes for along in self.statistics.directions.values()),
             activations=self._activations(),
             workspace=self._workspace(),
         )
@@ -220,7 +234,18 @@ class Outline:
         for name in self._vocabulary:
             found += entries.get(name, 0) * (PRODUCT * batches.tokens + SQUARE * batches.examples)
         of_mask = sum(matrix.numel() for matrix in self.statistics.mask_fisher.values())
-        return found + PRODUCT * of_mask * batches.examples
+        return found + PRODUCT * of_mask * batches.examples + self._of_directions
+
+    @property
+    def _of_directions(self) -> float:
+        """Operations of the pass that sums directions: one of a class is one backward pass, else each is."""
+        directions = self.wanted.directions
+        if directions is None:
+            return 0.0
+        passes = 1 if directions.kind == "classes" else directions.count
+        weights = sum(sum(layer.weights.values()) for layer in self.layers)
+        tokens = self.batches.padded * self.directed / self.batches.examples
+        return (FORWARD + passes * (BACKWARD + PRODUCT)) * weights * tokens
 
     @cached_property
     def _vocabulary(self) -> dict[str, int]:

@@ -23,8 +23,9 @@ from speu_cli.checkpoints.identity import ModelIdentity
 from speu_cli.checkpoints.load import Checkpoint
 from speu_cli.data.shards import Shard
 from speu_cli.errors import ArtifactError
-from speu_cli.statistics.sums import SUMS, Statistics, Tensors
-from speu_cli.statistics.validity import require_sample, require_squares
+from speu_cli.statistics.directions import Directions
+from speu_cli.statistics.sums import OF_DIRECTIONS, SUMS, Statistics, Tensors
+from speu_cli.statistics.validity import require_directions, require_sample, require_squares
 from speu_cli.statistics.wanted import Scope, wanted_parameters, wanted_slices
 from speu_cli.structures.entries import taken_shape
 from speu_cli.structures.layout import Layout
@@ -32,8 +33,8 @@ from speu_cli.structures.mask import KeyValue, Mask
 from speu_cli.tasks.settings import EncodingSettings
 
 KIND = "statistics"
-MAPPINGS = (*SUMS, "mask_rows")
-SINGLE = {"rows", "used", "losses", "holdout_losses", "sampled"}
+MAPPINGS = (*SUMS, "mask_rows", OF_DIRECTIONS)
+SINGLE = {"rows", "used", "losses", "holdout_losses", "sampled", "direction_weights"}
 
 ComputedIn = Literal["float32", "bfloat16"]
 
@@ -49,6 +50,7 @@ class Collection:
         mask: Digest of the mask file whose slices alone F and g hold; None: whole parameters.
         dtype: Type that the model computed in.
         kv: When that mask lets change what several heads share, see :class:`speu_cli.structures.mask.Mask`.
+        directions: Which directions are there, of what F and g are of; None: none.
 
     Raises:
         ValueError: A value is unknown, or they contradict each other.
@@ -60,13 +62,28 @@ class Collection:
     mask: str | None
     dtype: ComputedIn
     kv: KeyValue = "any"
+    directions: Directions | None = None
 
     def __post_init__(self) -> None:
         known = self.scope in get_args(Scope) and self.dtype in get_args(ComputedIn)
         known = known and self.kv in get_args(KeyValue)
+        known = known and (self.directions is None or self.parameters)
         of_slices = self.mask is None or (self.parameters and self.scope == "structures")
         if not known or not of_slices or not (self.parameters or self.mask_statistics):
             raise ValueError(f"no file holds {asdict(self)}")
+
+    def record(self) -> Record:
+        """As JSON values; of directions only where there are some."""
+        record = asdict(self)
+        return (
+            record if self.directions is not None else {k: v for k, v in record.items() if k != OF_DIRECTIONS}
+        )
+
+    @classmethod
+    def of(cls, record: Record) -> "Collection":
+        """Read a :meth:`record`."""
+        directions = record.get(OF_DIRECTIONS)
+        return cls(**record | {OF_DIRECTIONS: None if directions is None else Directions(**directions)})
 
 
 @dataclass(frozen=True)
@@ -168,7 +185,7 @@ def _record(file: StatisticsFile) -> Record:
         "model": asdict(file.model),
         "encoding": file.settings.to_record(),
         "data": {"count": count, "used": used, "planned": file.planned, "seed": file.seed},
-        "collected": asdict(file.collected),
+        "collected": file.collected.record(),
         "shard": asdict(file.shard) if file.shard else None,
         "versions": library_versions(),
     }
@@ -185,6 +202,8 @@ def _tensors(file: StatisticsFile) -> dict[str, Tensor]:
         tensors["losses"] = torch.from_numpy(file.losses).float()
     if file.statistics.mask_rows:
         tensors["sampled"] = file.statistics.sampled
+    if file.collected.directions is not None:
+        tensors["direction_weights"] = file.statistics.direction_weights.float()
     tensors |= {f"selected/{key}": units for key, units in (file.selected or {}).items()}
     for part in MAPPINGS:
         _move(getattr(file.statistics, part), part, tensors)
@@ -206,7 +225,7 @@ def read_statistics(path: Path, *, dtype: torch.dtype = torch.float64) -> Statis
         dtype: Of the sums; float32, as they are stored, makes no copy.
 
     Returns:
-        Its content, the sample of mask gradients in float32.
+        Its content, the sample of mask gradients and the directions in float32.
     """
     return _unpacked(read_artifact(path, KIND), dtype)
 
@@ -254,16 +273,18 @@ def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
     parts = _take_mappings(tensors, path, dtype)
     selected = parts.pop("selected")
     sampled = tensors.get("sampled", torch.zeros(0, dtype=torch.int64))
-    statistics = Statistics(int(record["data"]["used"]), **parts, sampled=sampled)
+    weights = tensors.get("direction_weights", torch.zeros(0)).double()
+    statistics = Statistics(int(record["data"]["used"]), **parts, sampled=sampled, direction_weights=weights)
     require_squares(statistics, path)
     require_sample(statistics, rows[used], path)
-    collected = Collection(**record["collected"])
+    collected = Collection.of(record["collected"])
     if (collected.mask is None) != (not selected):
         raise ArtifactError(f"{path}: 'selected' and the mask of 'collected' do not fit each other")
     shard = Shard(**record["shard"]) if record["shard"] is not None else None
     planned = int(record["data"]["planned"])
     if planned < statistics.count or (shard is None and planned != statistics.count):
         raise ArtifactError(f"{path}: {statistics.count} of {planned} planned examples are in the sums")
+    require_directions(statistics, collected.directions, path, part=shard is not None)
     return StatisticsFile(
         statistics=statistics,
         rows=rows.numpy(),
@@ -298,8 +319,9 @@ def _take_mappings(
     Raises:
         ArtifactError: A name is unknown.
     """
-    # A sample of mask gradients is not subtracted from, so it needs no more digits than it is stored with.
-    dtypes = {**dict.fromkeys(SUMS, dtype), "mask_rows": torch.float32, "selected": torch.int64}
+    # What is of a sample needs no more digits than it is stored with: it is not the difference of large sums.
+    of_sample = dict.fromkeys(("mask_rows", OF_DIRECTIONS), torch.float32)
+    dtypes = {**dict.fromkeys(SUMS, dtype), **of_sample, "selected": torch.int64}
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in dtypes}
     for name in sorted(tensors.keys() - SINGLE):
         part, _, rest = name.partition("/")
@@ -327,6 +349,9 @@ def check_statistics(file: StatisticsFile, path: Path, checkpoint: Checkpoint, l
     except (KeyError, IndexError) as error:
         raise ArtifactError(f"{path}: 'selected' is not of this model's units: {error!r}") from error
     expected: dict[str, dict[str, tuple[int, ...]]] = {"fisher": shapes, "gradient": shapes}
+    directions = file.collected.directions
+    if directions is not None:
+        expected[OF_DIRECTIONS] = {name: (directions.count, *shape) for name, shape in shapes.items()}
     expected |= _mask_shapes(file, layout)
     for part, of_model in expected.items():
         of_file = {name: tuple(tensor.shape) for name, tensor in getattr(file.statistics, part).items()}

@@ -26,7 +26,7 @@ from torch.distributed.distributed_c10d import Store
 from speu_cli.artifacts.digest import hash_text
 from speu_cli.errors import ArtifactError, ResourceError
 from speu_cli.progress import Progress, Silent
-from speu_cli.statistics.collector import out_of_memory
+from speu_cli.statistics.memory import out_of_memory
 from speu_cli.statistics.sums import Statistics
 
 # Seconds in which those that are alive say so, when a connection is lost. Who has the store stays for longer.
@@ -112,9 +112,11 @@ class Group:
                 statistics.gradient,
                 statistics.mask_gradient,
                 statistics.mask_fisher,
+                statistics.directions,
             ):
                 for name in sorted(sums):
                     self._reduced(sums[name])
+            self._reduced(statistics.direction_weights)
             sampled, order = self._gathered(statistics.sampled).sort()
             rows = {
                 name: self._gathered(statistics.mask_rows[name])[order]

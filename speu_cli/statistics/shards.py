@@ -73,6 +73,7 @@ def complete_run(shards: Sequence[ShardFile]) -> list[ShardFile]:
     ordered = sorted(shards, key=lambda one: one.shard.index)
     _require_planned_examples(ordered)
     _require_one_sample(ordered)
+    _require_all_directed(ordered)
     return ordered
 
 
@@ -95,11 +96,13 @@ def _require_same_facts(first: ShardFile, expected: Mapping[str, object], other:
     Raises:
         ArtifactError: It differs from the first one in what all shards of a run share.
     """
-    for name, found in _facts(other):
-        if found != expected[name]:
+    of_other = dict(_facts(other))
+    for name in dict.fromkeys((*of_other, *expected)):
+        found, of_first = of_other.get(name), expected.get(name)
+        if found != of_first:
             raise ArtifactError(
                 f"{other.path} is of another run than {first.path}: "
-                f"its {name} {is_or_are(name)} {_shown(found)}, expected {_shown(expected[name])}",
+                f"its {name} {is_or_are(name)} {_shown(found)}, expected {_shown(of_first)}",
                 hint="give the shards of one run, all with the same options",
             )
 
@@ -129,7 +132,7 @@ def _facts(shard: ShardFile) -> Iterator[tuple[str, object]]:
     yield from _flat("model", asdict(head.model))
     yield "data", f"{len(head.rows)} rows with sha256 {rows[:SHOWN_DIGITS]}"
     yield from _flat("encoding", asdict(head.settings))
-    yield from _flat("collected", asdict(head.collected))
+    yield from _flat("collected", head.collected.record())
     yield "list of selected units", hash_tensors(head.selected or {})
     yield "seed", head.seed
     yield "number of examples in all shards", head.planned
@@ -221,6 +224,26 @@ def _require_one_sample(ordered: Sequence[ShardFile]) -> None:
                 f"{len(expected)} of the {size} with the smallest hashes",
                 hint="give all shards the same --mask-sample",
             )
+
+
+def _require_all_directed(ordered: Sequence[ShardFile]) -> None:
+    """Refuse shards whose directions are not of all examples that those of the run are of.
+
+    Raises:
+        ArtifactError: Some are missing.
+    """
+    first = ordered[0].head
+    directions = first.collected.directions
+    if directions is None:
+        return
+    found = sum(directions.total(shard.head.statistics.direction_weights) for shard in ordered)
+    expected = min(directions.examples, first.planned)
+    if found != expected:
+        raise ArtifactError(
+            f"the shards {ordered[0].path} … {ordered[-1].path} have directions of {found:g} examples, "
+            f"expected the {expected} of the run",
+            hint="compute them again, with the same version of speu and the same files",
+        )
 
 
 def _runs(numbers: Sequence[int]) -> list[tuple[int, int]]:

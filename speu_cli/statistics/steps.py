@@ -75,17 +75,37 @@ class Step:
 
         Returns:
             The losses.
+        """
+        logits = logits_of(model, self.inputs)
+        return self._finite(task.losses(logits, self.labels.to(logits.device)), "loss")
+
+    def standings(self, model: PreTrainedModel, task: Task) -> Tensor:
+        """Where the model stands on each example, q: ``[n]``.
+
+        Args:
+            model: In eval mode.
+            task: Tells where the model stands.
+
+        Returns:
+            The standings.
+        """
+        logits = logits_of(model, self.inputs)
+        return self._finite(task.standings(logits, self.labels.to(logits.device)), "margin")
+
+    def _finite(self, values: Tensor, called: str) -> Tensor:
+        """Values of the examples.
+
+        Returns:
+            They.
 
         Raises:
             ArtifactError: One is not finite.
         """
-        logits = logits_of(model, self.inputs)
-        losses = task.losses(logits, self.labels.to(logits.device))
-        if not losses.isfinite().all():
-            odd = [self.ids[k] for k in (~losses.isfinite()).nonzero()[:, 0].tolist()]
+        if not values.isfinite().all():
+            odd = [self.ids[k] for k in (~values.isfinite()).nonzero()[:, 0].tolist()]
             shown = ", ".join(map(repr, odd[:SHOWN])) + (", …" if len(odd) > SHOWN else "")
             raise ArtifactError(
-                f"the model's loss on example {shown} is not finite, expected a working model",
+                f"the model's {called} on example {shown} is not finite, expected a working model",
                 hint="look at the example; --exclude leaves it out",
             )
-        return losses
+        return values

@@ -1,7 +1,7 @@
 """The statistics of a set of examples: additive, so that sets can be added and subtracted."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
@@ -10,6 +10,7 @@ Tensors = Mapping[str, Tensor]
 Combine = Callable[[Tensor, Tensor], Tensor]
 
 SUMS = ("fisher", "gradient", "mask_gradient", "mask_fisher")
+OF_DIRECTIONS = "directions"
 
 # Statistics are kept in float32. Each of two stored sums is off by up to half a unit in the last place;
 # a difference within a few of those cannot be told from zero.
@@ -18,6 +19,10 @@ NOISE = 8 * torch.finfo(torch.float32).eps
 
 def _no_examples() -> Tensor:
     return torch.zeros(0, dtype=torch.int64)
+
+
+def _no_directions() -> Tensor:
+    return torch.zeros(0, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,9 @@ class Statistics:
         mask_rows: ∂ℓ/∂m of a sample of the examples, by group, ``[sampled, units]``: in place of B where
             the units are too many for it.
         sampled: Keys of the sampled examples, ascending, int64 ``[sampled]``.
+        directions: U_A[k] = Σ s_k(x) · ∂q/∂θ over those of A that are in a sample of their own, by parameter
+            name, ``[K, *shape]``; see :class:`speu_cli.statistics.directions.Directions`.
+        direction_weights: Σ |s_k(x)| over these, float64 ``[K]``: U divided by it is a mean.
     """
 
     count: int
@@ -46,6 +54,8 @@ class Statistics:
     mask_fisher: Tensors
     mask_rows: Tensors = field(default_factory=dict)
     sampled: Tensor = field(default_factory=_no_examples)
+    directions: Tensors = field(default_factory=dict)
+    direction_weights: Tensor = field(default_factory=_no_directions)
 
     def __add__(self, other: "Statistics") -> "Statistics":
         """S(A ∪ B) = S(A) + S(B) of disjoint sets."""
@@ -69,8 +79,15 @@ class Statistics:
         def scaled(sums: Tensors) -> Tensors:
             return {name: tensor * scale for name, tensor in sums.items()}
 
-        sums = {kind: scaled(getattr(self, kind)) for kind in SUMS}
-        return Statistics(count, **sums, mask_rows=self.mask_rows, sampled=self.sampled)
+        # What is kept of a sample in any case, mask gradients and directions, stays that of the sample.
+        return replace(
+            self,
+            count=count,
+            fisher=scaled(self.fisher),
+            gradient=scaled(self.gradient),
+            mask_gradient=scaled(self.mask_gradient),
+            mask_fisher=scaled(self.mask_fisher),
+        )
 
     def _combine(
         self,
@@ -93,6 +110,8 @@ class Statistics:
             mask_fisher=pair(self.mask_fisher, other.mask_fisher, combine),
             mask_rows=rows,
             sampled=sampled,
+            directions=pair(self.directions, other.directions, combine),
+            direction_weights=combine(self.direction_weights, other.direction_weights),
         )
 
 
@@ -118,7 +137,7 @@ class DisjointUnion:
             self._shapes = shapes
             self._sums = {
                 kind: {name: sums.to(torch.float64, copy=True) for name, sums in getattr(part, kind).items()}
-                for kind in SUMS
+                for kind in (*SUMS, OF_DIRECTIONS)
             }
         elif odd := sorted(shapes ^ self._shapes):
             raise ValueError(f"'{odd[0][0]}' of {odd[0][1]} is missing, unknown or misshapen")
@@ -126,20 +145,23 @@ class DisjointUnion:
             for kind, totals in self._sums.items():
                 for name, total in totals.items():
                     total.add_(getattr(part, kind)[name])
-        self._samples.append(Statistics(part.count, {}, {}, {}, {}, part.mask_rows, part.sampled))
+        weights = part.direction_weights
+        rest = Statistics(part.count, {}, {}, {}, {}, part.mask_rows, part.sampled, direction_weights=weights)
+        self._samples.append(rest)
 
     def statistics(self) -> Statistics:
         """The statistics of all the sets; nothing can be added afterwards."""
         rows, sampled = _united_samples(self._samples)
         count = sum(part.count for part in self._samples)
-        return Statistics(count, **self._sums, mask_rows=rows, sampled=sampled)
+        weights = torch.stack([part.direction_weights for part in self._samples]).sum(0)
+        return Statistics(count, **self._sums, mask_rows=rows, sampled=sampled, direction_weights=weights)
 
 
 def _shapes(statistics: Statistics) -> set[tuple[str, str, tuple[int, ...]]]:
     """Kind, name and shape of every tensor, whatever the size of the sample."""
     sums = {
         (kind, name, tuple(tensor.shape))
-        for kind in SUMS
+        for kind in (*SUMS, OF_DIRECTIONS)
         for name, tensor in getattr(statistics, kind).items()
     }
     return sums | {("mask_rows", name, tuple(rows.shape[1:])) for name, rows in statistics.mask_rows.items()}

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from speu_cli.errors import ArtifactError
+from speu_cli.statistics.directions import Directions
 from speu_cli.statistics.sums import Statistics
 
 
@@ -52,6 +53,42 @@ def require_sample(statistics: Statistics, rows: Tensor, path: Path) -> None:
     largest = max((len(block) for block in statistics.mask_fisher.values() if block.ndim > 1), default=0)
     if any(of_group.shape[-1] <= largest for of_group in sample.values()):
         raise ArtifactError(f"{path}: 'mask_rows' of groups of up to {largest} units, whose B is kept whole")
+
+
+def require_directions(
+    statistics: Statistics, directions: Directions | None, path: Path, *, part: bool
+) -> None:
+    """Refuse directions that are not of as many examples as they have to be.
+
+    Args:
+        statistics: The sums.
+        directions: Which directions there have to be; None: none.
+        path: Where they were read from.
+        part: They are of a shard, which has a part of the examples.
+
+    Raises:
+        ArtifactError: There are none, or some that should not be; or their weights are not those of the
+            examples that they have to be summed over.
+    """
+    weights, along = statistics.direction_weights, statistics.directions
+    count = directions.count if directions is not None else 0
+    odd = [name for name, tensor in along.items() if len(tensor) != count or not count]
+    if odd or weights.shape != (count,):
+        raise ArtifactError(
+            f"{path}: '{f'directions/{odd[0]}' if odd else 'direction_weights'}' is not of {count} "
+            "directions, as many as 'collected' says"
+        )
+    if directions is None:
+        return
+    found, most = directions.total(weights), min(directions.examples, statistics.count)
+    alike = directions.kind == "classes" or bool((weights == found).all())
+    whole = bool((weights == weights.round()).all() and (weights >= 0).all())
+    if not (alike and whole and (found == most or (part and found < most))):
+        shown = ", ".join(f"{weight:g}" for weight in weights.tolist())
+        raise ArtifactError(
+            f"{path}: 'direction_weights' are {shown}, expected those of {'at most ' if part else ''}{most} "
+            "examples"
+        )
 
 
 def diagonal_of(block: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from speu_cli.statistics.directions import Directions
 from speu_cli.structures.entries import Axes
 from speu_cli.structures.layout import Layout
 from speu_cli.structures.mask import Mask
@@ -34,12 +35,16 @@ class Wanted:
         mask_statistics: Whether u and B are wanted.
         sampled: Keys of the examples whose mask gradients stand for B in groups of many units, int64.
         most_units: Largest group that B is kept of.
+        directions: Which directions are summed, of the same parts of the parameters; None: none.
+        directed: Keys of the examples that they are summed over, int64.
     """
 
     parameters: Mapping[str, Part | None]
     mask_statistics: bool = True
     sampled: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
     most_units: int = MOST_UNITS_FOR_B
+    directions: Directions | None = None
+    directed: Tensor = field(default_factory=lambda: torch.zeros(0, dtype=torch.int64))
 
     def is_sampled(self, units: int) -> bool:
         """Whether a group of so many units has a sample in place of B."""

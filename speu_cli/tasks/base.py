@@ -52,6 +52,17 @@ class Task(Protocol):
         """How sure the model is of the true answer, ``[n]``; higher for training members."""
         ...
 
+    def standings(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """q: where the model stands on each example, ``[n]`` in float32 at least, as unbounded as logits are.
+
+        The log-odds of the true answer; where a number is predicted, the number.
+        """
+        ...
+
+    def classes(self, config: PretrainedConfig) -> int:
+        """How many classes there are; 0 where labels are no classes."""
+        ...
+
     def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
         """What the model predicts of each example, whatever is true; None where that is a number."""
         ...

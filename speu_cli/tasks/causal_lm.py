@@ -14,6 +14,7 @@ from speu_cli.tasks.base import Answered
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded
 from speu_cli.tasks.learnt import Learnt
+from speu_cli.tasks.log_odds import log_odds
 from speu_cli.tasks.margins import LogOdds, Margins
 from speu_cli.tasks.memorisation import memorisation, token_figures
 from speu_cli.tasks.preparation import Preparation
@@ -79,6 +80,14 @@ class CausalLanguageModelling:
     def confidences(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Geometric mean of the probabilities of the labelled tokens, exp(−ℓ), ``[n]``."""
         return (-self.losses(logits, labels)).exp()
+
+    def standings(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Log-odds of exp(−ℓ), the geometric mean of the tokens' probabilities: ``[n]`` in float64."""
+        return log_odds(self.losses(logits.double(), labels))
+
+    def classes(self, config: PretrainedConfig) -> int:
+        """None: labels are texts."""
+        return 0
 
     def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
         """Over the vocabulary, one for each labelled token."""

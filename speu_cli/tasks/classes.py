@@ -63,6 +63,16 @@ class Classes:
         """Probability of the true class, ``[n]``."""
         return logits.softmax(-1).gather(-1, labels[:, None])[:, 0]
 
+    def standings(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Log-odds of the true class, its logit less the logsumexp of the others, ``[n]``."""
+        wide, true = logits.to(torch.promote_types(logits.dtype, torch.float32)), labels[:, None]
+        others = wide.scatter(-1, true, -torch.inf)
+        return wide.gather(-1, true)[:, 0] - others.logsumexp(-1)
+
+    def classes(self, config: PretrainedConfig) -> int:
+        """Those of the model."""
+        return config.num_labels or 0
+
     def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
         """Over the classes, one for each example."""
         return Distributions(torch.arange(len(labels)), logits.log_softmax(-1))

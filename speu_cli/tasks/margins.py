@@ -9,11 +9,11 @@ from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
+import torch
+
+from speu_cli.tasks.log_odds import LEAST_LOSS, log_odds
 
 Floats = npt.NDArray[np.float64]
-
-# A loss this small is 0 in float32, and has no gradient to scale.
-SMALLEST_LOSS = 1e-7
 
 
 class Margins(Protocol):
@@ -40,12 +40,12 @@ class LogOdds:
 
     def of(self, losses: Floats) -> Floats:
         """−log(e^ℓ − 1)."""
-        losses = np.maximum(losses, SMALLEST_LOSS)
-        return -losses - np.log(-np.expm1(-losses))  # e^ℓ overflows where ℓ is large
+        margins: Floats = log_odds(torch.from_numpy(losses)).numpy()
+        return margins
 
     def slopes(self, losses: Floats) -> Floats:
         """−1 / (1 − e^{−ℓ})."""
-        return 1 / np.expm1(-np.maximum(losses, SMALLEST_LOSS))
+        return 1 / np.expm1(-np.maximum(losses, LEAST_LOSS))
 
 
 class Closeness:
@@ -59,4 +59,4 @@ class Closeness:
 
     def slopes(self, losses: Floats) -> Floats:
         """−1 / (2√ℓ)."""
-        return -0.5 / np.sqrt(np.maximum(losses, SMALLEST_LOSS))
+        return -0.5 / np.sqrt(np.maximum(losses, LEAST_LOSS))

@@ -14,6 +14,7 @@ from speu_cli.tasks.base import Answered
 from speu_cli.tasks.best_span import best_span
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.log_odds import log_odds
 from speu_cli.tasks.margins import LogOdds, Margins
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.span_scores import best_of
@@ -84,6 +85,14 @@ class QuestionAnswering:
         """Geometric mean of the probabilities of start and end over all windows, ``[n]``."""
         windows = labels[..., 0].ne(ABSENT).sum(1)
         return (-self.losses(logits, labels) / windows).exp()
+
+    def standings(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Log-odds of exp(−ℓ), ``[n]`` in float64."""
+        return log_odds(self.losses(logits.double(), labels))
+
+    def classes(self, config: PretrainedConfig) -> int:
+        """None: labels are places."""
+        return 0
 
     def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
         """Of start and end over the tokens, both for each window."""

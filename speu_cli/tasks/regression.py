@@ -71,6 +71,15 @@ class Regression:
         """Minus the squared error, ``[n]``: highest for examples that the model has fitted."""
         return -self.losses(logits, labels)
 
+    def standings(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """The output, ``[n]``."""
+        wide = torch.promote_types(logits.dtype, torch.float32)
+        return self.predictions(logits).to(wide)
+
+    def classes(self, config: PretrainedConfig) -> int:
+        """None: targets are numbers."""
+        return 0
+
     def distributions(self, logits: Tensor, labels: Tensor) -> Distributions | None:
         """None: a number is predicted."""
         return None

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.entries import Axes, put, take, taken_shape
 from speu_cli.structures.mask import Mask
+from speu_cli.unlearning.low_rank import newton_step
 
 
 @dataclass(frozen=True)
@@ -74,28 +75,61 @@ class Direction:
 
 
 def second_order_direction(
-    gradient: Statistics, remaining: Statistics, mask: Mask, *, damping: float
+    gradient: Statistics, remaining: Statistics, mask: Mask, *, damping: float, stiffness: float | None = None
 ) -> Direction:
     """d_j = m_j · g_f[j] / (F_r[j]/n_r + λ), so that Δθ = η·d goes up the forget loss (Eq. 10).
 
+    With a stiffness the curvature has the coherent directions of the remaining set as well, see
+    :func:`speu_cli.unlearning.low_rank.newton_step`.
+
     Args:
         gradient: Statistics of the forget examples that enter the step; only g is used.
-        remaining: S(D_r); only F and n_r are used. Both are of whole parameters, or of the mask's slices.
+        remaining: S(D_r); only F, n_r and directions are used. Both are of whole parameters, or of the mask's
+            slices.
         mask: m.
         damping: λ of a parameter tensor, as a multiple of the mean of F_r/n_r: over the whole tensor, or
             over the slices where there is no more. Entries that may not change count in it.
+        stiffness: How fast the directions are held, infinity for altogether; None: not at all.
 
     Returns:
         The direction, on the selected slices, and of these on the mask's entries.
     """
-    steps = {}
+    steps, inverses = {}, {}
     for name, axes, indices in mask.slices():
         damped = damped_curvature(remaining, name, axes, indices, damping=damping)
         g = slices_of(gradient.gradient[name], axes, indices)
         # Where no remaining example has curvature and λ is 0 there is no Newton step to take.
         values = torch.where(damped > 0, g / damped, 0.0)
         steps[name] = SliceStep(axes, indices, values, mask.entries(name))
-    return Direction(steps)
+        if stiffness is not None:
+            inverses[name] = _inverse(damped, mask.entries(name))
+    direction = Direction(steps)
+    return direction if stiffness is None else _held(direction, gradient, remaining, inverses, stiffness)
+
+
+def _inverse(damped: Tensor, entries: Tensor | None) -> Tensor:
+    """Diagonal of P⁻¹ on a parameter's slices, 0 where an entry may not change or has no Newton step."""
+    inverse = torch.where(damped > 0, 1 / damped, 0.0)
+    return inverse if entries is None else torch.where(entries, inverse, 0.0)
+
+
+def _held(
+    direction: Direction,
+    gradient: Statistics,
+    remaining: Statistics,
+    inverses: dict[str, Tensor],
+    stiffness: float,
+) -> Direction:
+    """The direction that the diagonal alone gives, with the coherent directions held."""
+    # What subtraction leaves of a direction that no remaining example has a part in is rounding.
+    left = remaining.direction_weights.gt(0).nonzero()[:, 0].tolist()
+    g, along = {}, {}
+    for name, step in direction.steps.items():
+        g[name] = slices_of(gradient.gradient[name], step.axes, step.indices)
+        # Sums do for means: the length of a direction does not matter.
+        along[name] = [slices_of(remaining.directions[name][k], step.axes, step.indices) for k in left]
+    moved = newton_step(g, inverses, along, stiffness)
+    return Direction({name: replace(step, values=moved[name]) for name, step in direction.steps.items()})
 
 
 def damped_curvature(
@@ -131,9 +165,7 @@ def inverse_curvature(remaining: Statistics, mask: Mask, *, damping: float) -> d
     inverse = {}
     for name, axes, indices in mask.slices():
         damped = damped_curvature(remaining, name, axes, indices, damping=damping)
-        changes, entries = damped > 0, mask.entries(name)
-        changes = changes if entries is None else changes & entries
-        inverse[name] = torch.where(changes, 1 / damped, 0.0)
+        inverse[name] = _inverse(damped, mask.entries(name))
     return inverse
 
 

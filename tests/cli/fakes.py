@@ -130,6 +130,8 @@ class CollectionChoice:
     only: str | None = None
     mask: Path | None = None
     sample: int = 1024
+    directions: int | str = 0
+    direction_examples: int = 1024
 
 
 MODULES: dict[str, dict[str, Any]] = {

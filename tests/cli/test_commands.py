@@ -1,6 +1,7 @@
 """What each command hands to its stage, and how it prints what comes back."""
 
 import dataclasses
+import math
 import json
 from pathlib import Path
 
@@ -102,6 +103,8 @@ RESULTS = {
         parameters_total=4000,
         reads=["model", "f"],
         writes={"config.json": 700, "speu.json": None},
+        recipe="paper",
+        criterion={},
         note="something worth knowing",
         seconds=12.34,
     ),
@@ -321,8 +324,11 @@ def test_unlearn_by_default(recorder):
         "rate": None,
         "target_loss": None,
         "max_overshoot": 2.0,
-        "damping": 0.1,
-        "forget_examples": "all",
+        "recipe": "paper",
+        "holdout": None,
+        "damping": None,
+        "forget_examples": None,
+        "hold_directions": None,
         "dry_run": False,
         "choice": DataChoice(),
     }
@@ -333,6 +339,7 @@ def test_unlearn_with_everything(recorder):
         *[*UNLEARN, "--mask", "m", "--method", "so", "--sparsity", "0", "--kinds", "filters"],
         *["--curvature", "mean", "--rounds", "2", "--kv", "all", "--rate", "1e-6", "--target-loss", "0.7"],
         *["--max-overshoot", "3", "--damping", "0.01", "--forget-examples", "remembered", "--dry-run"],
+        *["--recipe", "mine.toml", "--holdout", "h", "--hold-directions", "inf"],
         *["--objective", "norm", "--within", "wanda:0", "--ssd-alpha", "7", "--ssd-lambda", "0.3"],
     )
     _, args, kwargs, _ = the_call(recorder)
@@ -352,8 +359,11 @@ def test_unlearn_with_everything(recorder):
         "rate": 1e-6,
         "target_loss": 0.7,
         "max_overshoot": 3.0,
+        "recipe": "mine.toml",
+        "holdout": "h",
         "damping": 0.01,
         "forget_examples": "remembered",
+        "hold_directions": math.inf,
         "dry_run": True,
         "choice": DataChoice(),
     }

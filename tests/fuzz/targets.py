@@ -6,12 +6,12 @@ error, or content that is not what stands in the file.
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from evaluated import evaluation
-from serving import begin, home_with_statistics, request
+from serving import FIXED, begin, home_with_statistics, request
 
 import speu_cli
 from speu_cli.artifacts.digest import canonical_json, hash_text
@@ -23,6 +23,7 @@ from speu_cli.data.ids import read_ids
 from speu_cli.data.sources.load import load_examples
 from speu_cli.errors import SpeuError
 from speu_cli.masks.files import read_mask
+from speu_cli.stages.collection import CollectionChoice
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from speu_cli.statistics.files import read_statistics
@@ -105,8 +106,8 @@ def targets(folder: Path) -> dict[str, Target]:
     Returns:
         The readers by name.
     """
-    home = home_with_statistics(folder / "home")
-    state = begin(home, folder / "state")
+    home = home_with_statistics(folder / "home", CollectionChoice(directions="auto"))
+    state = begin(home, folder / "state", step=replace(FIXED, stiffness=1.0))
     request(state, ["row-0-0"], "model", request_id="R-1")
     begin_pending(state, Pending("R-2", "0" * 64, "model"))
     session = open_session(home.model, DataChoice(), Runtime())

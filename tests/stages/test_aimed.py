@@ -1,4 +1,4 @@
-"""Steps that aim: every forgotten example at a target of its own; the model is checked before it is written."""
+"""Steps that aim: every forgotten example at a target of its own; a model is checked before it is written."""
 
 from pathlib import Path
 from typing import Any
@@ -58,9 +58,8 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def test_the_forget_set_goes_to_what_unseen_examples_are_known_like(home: Home, tmp_path: Path) -> None:
     result = unlearn(home, tmp_path / "new", recipe=recipe(tmp_path))
-    assert result.target_loss is not None
     assert result.loss_before < result.loss_after
-    assert result.loss_after == pytest.approx(result.target_loss, rel=0.5)
+    assert result.criterion["forget.reached"] > 0.7
     assert result.rate is None
     assert result.criterion["forget.unseen_p"] >= 0.05
     record = read_record(tmp_path / "new")

@@ -65,6 +65,8 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "all": {"collection": {"scope": "all"}},
     "only mask": {"collection": {"only": "mask"}},
     "slices": {"collection": {"mask": "mask"}},
+    "directions": {"collection": {"directions": "auto", "direction_examples": 9}},
+    "directions of slices": {"collection": {"directions": 3, "mask": "mask"}},
     "shard": {"shard": "2/7"},
     "sample of D": {"max_examples": 11, "seed": 5},
     "ids": {"ids": "ids", "exclude": "exclude", "holdout": "others.jsonl"},
@@ -166,7 +168,9 @@ def test_nothing_is_written_and_an_output_that_is_there_does_not_matter(
         assert err == ""
         told = json.loads(out)
         assert told["bytes"] == (bert / "full").stat().st_size
-        assert told["memory"].keys() == {"weights", "statistics", "sample", "activations", "workspace"}
+        assert told["memory"].keys() == {
+            *("weights", "statistics", "sample", "directions", "activations", "workspace")
+        }
         assert told["calibration"]["seconds"] > 0
     assert (sorted(path.name for path in bert.iterdir()), snapshot(bert)) == before
 

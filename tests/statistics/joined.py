@@ -22,6 +22,7 @@ from speu_cli.errors import ArtifactError, SpeuError
 from speu_cli.progress import Silent
 from speu_cli.statistics import parallel
 from speu_cli.statistics.collector import collect
+from speu_cli.statistics.directions import Directions
 from speu_cli.statistics.joining import joined
 from speu_cli.statistics.parallel import Group, told_elsewhere
 from speu_cli.statistics.sums import Statistics
@@ -39,13 +40,20 @@ SUMS_BEFORE = 3
 
 def wanted_of(case: Case) -> Wanted:
     keys = case.encoded.keys[SAMPLED]
-    return Wanted(wanted_parameters(case.model, case.layout, "all"), sampled=keys, most_units=MOST_UNITS)
+    return Wanted(
+        wanted_parameters(case.model, case.layout, "all"),
+        sampled=keys,
+        most_units=MOST_UNITS,
+        directions=Directions("classes", 2, len(keys)),
+        directed=keys,
+    )
 
 
 def tensors_of(statistics: Statistics) -> dict[str, torch.Tensor]:
-    parts = (*PARTS, "mask_rows")
+    parts = (*PARTS, "mask_rows", "directions")
     sums = {f"{part}/{name}": sums for part in parts for name, sums in getattr(statistics, part).items()}
-    return {**sums, "sampled": statistics.sampled, "count": torch.tensor(statistics.count)}
+    others = {"sampled": statistics.sampled, "direction_weights": statistics.direction_weights}
+    return {**sums, **others, "count": torch.tensor(statistics.count)}
 
 
 def die() -> None:

@@ -16,6 +16,7 @@ from speu_cli.checkpoints.load import Checkpoint
 from speu_cli.data.columns import Columns
 from speu_cli.data.shards import Shard
 from speu_cli.errors import ArtifactError
+from speu_cli.statistics.directions import Directions
 from speu_cli.statistics.files import (
     KIND,
     Collection,
@@ -126,12 +127,20 @@ def all_parameters() -> StatisticsFile:
     return statistics_file(sums, collected=replace(WHOLE, scope="all"))
 
 
+def directed() -> StatisticsFile:
+    """With a direction for each of two classes, over five examples."""
+    whole = statistics()
+    along = {name: torch.stack([g, -g]) for name, g in whole.gradient.items()}
+    sums = replace(whole, directions=along, direction_weights=torch.tensor([2.0, 3.0]))
+    return statistics_file(sums, collected=replace(WHOLE, directions=Directions("classes", 2, 5)))
+
+
 def tensors_of(sums: Statistics) -> dict[str, Tensor]:
-    parts = ("fisher", "gradient", "mask_gradient", "mask_fisher", "mask_rows")
+    parts = ("fisher", "gradient", "mask_gradient", "mask_fisher", "mask_rows", "directions")
     return {f"{part}/{name}": tensor for part in parts for name, tensor in getattr(sums, part).items()}
 
 
-@pytest.mark.parametrize("make", [statistics_file, only_mask, sliced, all_parameters])
+@pytest.mark.parametrize("make", [statistics_file, only_mask, sliced, all_parameters, directed])
 def test_what_is_written_is_read(make: Callable[[], StatisticsFile], tmp_path: Path) -> None:
     digest = write_statistics(tmp_path / "file", make(), force=False)
     found, expected = read_statistics(tmp_path / "file"), make()
@@ -140,7 +149,8 @@ def test_what_is_written_is_read(make: Callable[[], StatisticsFile], tmp_path: P
     assert mine.keys() == theirs.keys()
     for name, tensor in theirs.items():
         assert torch.equal(mine[name].float(), tensor), name
-        assert mine[name].dtype == (torch.float32 if name.startswith("mask_rows/") else torch.float64)
+        of_sample = name.startswith(("mask_rows/", "directions/"))
+        assert mine[name].dtype == (torch.float32 if of_sample else torch.float64)
     assert torch.equal(found.statistics.sampled, expected.statistics.sampled)
     assert (found.selected or {}).keys() == (expected.selected or {}).keys()
     for key, units in (expected.selected or {}).items():
@@ -317,6 +327,51 @@ REFUSED: dict[str, tuple[Callable[[], StatisticsFile], Change, str]] = {
         put("mask_fisher/filters/0", torch.eye(UNITS)),
         "whose B is kept whole",
     ),
+    "directions that nobody asked for": (
+        statistics_file,
+        put("directions/out.weight", torch.ones(2, 4, 12)),
+        "'directions/out.weight' is not of 0 directions",
+    ),
+    "directions without weights": (
+        directed,
+        without("direction_weights"),
+        "'direction_weights' is not of 2 directions",
+    ),
+    "a direction too few": (
+        directed,
+        put("directions/out.weight", torch.ones(1, 4, 12)),
+        "'directions/out.weight' is not of 2 directions",
+    ),
+    "directions of too few examples": (
+        directed,
+        put("direction_weights", torch.tensor([1.0, 3.0])),
+        "'direction_weights' are 1, 3, expected those of 5 examples",
+    ),
+    "directions of parts of examples": (
+        directed,
+        put("direction_weights", torch.tensor([1.5, 3.5])),
+        "'direction_weights' are 1.5, 3.5, expected those of 5 examples",
+    ),
+    "directions that are not finite": (
+        directed,
+        put("directions/out.weight", torch.full((2, 4, 12), torch.nan)),
+        "'directions/out.weight'",
+    ),
+    "a kind of directions that is not known": (
+        directed,
+        record("collected", directions={"kind": "eigenvectors", "count": 2, "examples": 5}),
+        "not a complete statistics file",
+    ),
+    "half a direction": (
+        directed,
+        record("collected", directions={"kind": "classes", "count": 2.0, "examples": 5}),
+        "not a complete statistics file",
+    ),
+    "no number of directions": (
+        directed,
+        record("collected", directions={"kind": "classes", "count": 0, "examples": 5}),
+        "not a complete statistics file",
+    ),
     "a tensor of another kind": (
         statistics_file,
         put("scores/heads/0", torch.ones(2)),
@@ -424,6 +479,16 @@ OF_ANOTHER_MODEL: dict[str, tuple[Callable[[], StatisticsFile], Change, str]] = 
         sliced,
         put("selected/filters/1", torch.tensor([1])),
         "'selected' is not of this model's units",
+    ),
+    "directions of a parameter too few": (
+        directed,
+        without("directions/out.weight"),
+        "'directions' of out.weight is missing",
+    ),
+    "directions of another shape": (
+        directed,
+        put("directions/out.weight", torch.ones(2, 4, 11)),
+        "'directions' of out.weight is missing, not of this model or misshapen",
     ),
     "a sample of other units": (
         statistics_file,

@@ -75,7 +75,10 @@ def test_processes_sum_to_what_one_does_and_one_may_have_no_examples(
     assert torch.equal(found["sampled"], expected["sampled"])
     assert found["sampled"].tolist() == sorted(found["sampled"].tolist())
     assert len(found["sampled"]) == len(range(0, count, 3))
-    assert largest_difference(found, expected, "mask_rows") < EXACT
+    for part in ("mask_rows", "directions"):
+        assert largest_difference(found, expected, part) < EXACT
+    assert torch.equal(found["direction_weights"], expected["direction_weights"])
+    assert float(found["direction_weights"].sum()) == len(found["sampled"])
 
 
 @pytest.mark.parametrize(

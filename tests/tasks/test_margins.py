@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from speu_cli.tasks.margins import Closeness, LogOdds, Margins
 
-LOSSES = np.array([1e-6, 1e-3, 0.1, 0.69, 3.0, 40.0, 900.0])
+LOSSES = np.array([2e-6, 1e-3, 0.1, 0.69, 3.0, 40.0, 900.0])
 
 
 def test_of_a_class_it_is_the_true_logit_less_the_others() -> None:

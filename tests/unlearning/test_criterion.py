@@ -47,11 +47,11 @@ def test_every_example_moved_alike_is_no_noise() -> None:
 
 def test_margins_that_are_as_their_targets_look_unseen_and_others_do_not() -> None:
     aims = np.random.default_rng(1).normal(0, 1, 64)
-    assert looks_unseen(aims + 0.05, aims).met
-    short = looks_unseen(aims + 2.0, aims)
+    assert looks_unseen(aims + 4, aims + 0.05, aims).met
+    short = looks_unseen(aims + 4, aims + 2.0, aims)
     assert not short.met
     assert short.value < 1e-6
-    assert not all_met([looks_unseen(aims, aims), short])
+    assert not all_met([looks_unseen(aims, aims, aims), short])
     assert str(short).startswith("forget.unseen_p is ")
     assert str(short).endswith("expected at least 0.05")
 
@@ -64,3 +64,10 @@ def test_how_far_the_forget_set_came() -> None:
     assert reached(before, aims - 3, aims).value == 1.0
     assert reached(before, np.array([3.0, 2.0, 1.0]), aims).value == 0.5
     assert reached(aims, aims, aims).value == 1.0
+
+
+def test_targets_that_are_alike_are_met_by_what_comes_near() -> None:
+    before, aims = np.full(20, 4.0), np.zeros(20)
+    assert looks_unseen(before, np.linspace(-0.9, 0.9, 20), aims).met
+    assert not looks_unseen(before, np.linspace(1.1, 2, 20), aims).met
+    assert not looks_unseen(before, np.full(20, -3.0), aims).met  # too far is no better

@@ -41,7 +41,7 @@ class Acceptance:
         margins = self.session.task.margins
         after = margins.of(self.session.losses(self.forget.encoded, "forget losses"))
         before = margins.of(self.forget.losses)
-        found = [looks_unseen(after, self.aims), reached(before, after, self.aims)]
+        found = [looks_unseen(before, after, self.aims), reached(before, after, self.aims)]
         for name, now in self._answers("after").items():
             first, score = self.before[name], self.session.task.score_name
             found.append(not_worse(name, goodness(score, first), goodness(score, now), self.width))

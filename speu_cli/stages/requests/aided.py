@@ -8,7 +8,7 @@ import numpy as np
 from speu_cli.masks.importance import curvature_scale, warm_start_importance
 from speu_cli.masks.localization import Localized
 from speu_cli.masks.rearrangement import rearrange
-from speu_cli.stages.request import Flags, sums_of_forgotten, wanted_of
+from speu_cli.stages.request import Flags, sums_of_forgotten, wanted_of, with_directions
 from speu_cli.stages.requests.base import Base
 from speu_cli.stages.requests.step import RequestStep
 from speu_cli.stages.step import settle_rate
@@ -18,7 +18,7 @@ from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.forget_examples import enter_step
 from speu_cli.unlearning.rate import Rate
 from speu_cli.unlearning.requests.forgotten import Forgotten
-from speu_cli.unlearning.second_order import second_order_direction
+from speu_cli.unlearning.second_order import Direction, second_order_direction
 
 
 def aided_step(base: Base, before: Forgotten | None, encoded: Encoded, rate: float | None) -> RequestStep:
@@ -42,20 +42,24 @@ def aided_step(base: Base, before: Forgotten | None, encoded: Encoded, rate: flo
     localized = _localized(base, together, remaining)
     mask = localized.rearranged.mask if localized else Mask.ones(session.layout)
 
+    def direction_of(in_step: Statistics) -> Direction:
+        return second_order_direction(
+            in_step, remaining, mask, damping=settings.damping, stiffness=settings.stiffness
+        )
+
     def find_rate() -> Rate:
         """From where the earlier requests lead."""
-        direction = second_order_direction(new.in_step, remaining, mask, damping=settings.damping)
+        direction = direction_of(new.in_step)
         with ExitStack() as stack:
             if before is not None:
-                earlier = second_order_direction(before.in_step, remaining, mask, damping=settings.damping)
-                stack.enter_context(earlier.applied(session.checkpoint.model, 1.0))
+                stack.enter_context(direction_of(before.in_step).applied(session.checkpoint.model, 1.0))
             return settle_rate(session, encoded, remaining.count, direction, settings)
 
     found = find_rate() if len(encoded) else None
     rated = new.at_rate(found.value if found else 0.0)
     forgotten = rated if before is None else before + rated
     # In one step from θ*, so that equal sums give equal bits.
-    direction = second_order_direction(forgotten.in_step, remaining, mask, damping=settings.damping)
+    direction = direction_of(forgotten.in_step)
     direction.apply(session.checkpoint.model, 1.0)
     return RequestStep(
         mask=mask,
@@ -79,6 +83,8 @@ def _sums(base: Base, encoded: Encoded, enters: Flags) -> Forgotten:
     session, file = replace(base.session, runtime=alone), base.file
     parameters = dict.fromkeys(session.layout.parameters)
     wanted = wanted_of(file, parameters, mask_statistics=base.selected is not None)
+    if base.method.step.stiffness is not None:
+        wanted = with_directions(wanted, file)
     counted = np.isin(encoded.keys.numpy(), file.rows[file.used])
     sums = sums_of_forgotten(session, encoded, wanted, enters, counted)
     return Forgotten.of(len(encoded), sums.counted, sums.in_step)

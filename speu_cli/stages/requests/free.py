@@ -1,5 +1,7 @@
 """The step of a memory-free request: from the last model, with statistics of what remains (Eq. 11)."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -88,7 +90,9 @@ def free_step(
     if base.method.name == "spe-so":
         localized = localize(in_step, left, session.layout, base.method.mask)
     mask = localized.rearranged.mask if localized else Mask.ones(session.layout)
-    direction = second_order_direction(in_step, left, mask, damping=settings.damping)
+    direction = second_order_direction(
+        in_step, left, mask, damping=settings.damping, stiffness=settings.stiffness
+    )
     found = settle_rate(session, new, left.count, direction, settings)
     direction.apply(session.checkpoint.model, found.value)
     return RequestStep(
@@ -107,6 +111,11 @@ def free_step(
 
 def _wanted(base: Base, used: Examples) -> Wanted:
     """What is collected: of whole parameters, with the mask variables where a mask is to be chosen."""
-    sampled = torch.from_numpy(np.sort(used.row_hashes())[:SAMPLE].copy())
+    rows = np.sort(used.row_hashes())
+    sampled = torch.from_numpy(rows[:SAMPLE].copy())
     parameters = dict.fromkeys(base.session.layout.parameters)
-    return Wanted(parameters, mask_statistics=base.method.name == "spe-so", sampled=sampled)
+    wanted = Wanted(parameters, mask_statistics=base.method.name == "spe-so", sampled=sampled)
+    directions = base.file.collected.directions
+    if base.method.step.stiffness is None or directions is None:
+        return wanted
+    return replace(wanted, directions=directions, directed=directions.sample(torch.from_numpy(rows)))

@@ -44,7 +44,7 @@ class StateMethod:
 
     def record(self) -> dict[str, Any]:
         """As JSON values."""
-        return asdict(self)
+        return asdict(self) | {"step": self.step.record()}
 
 
 def method_of(record: Mapping[str, Any], source: Path) -> StateMethod:
@@ -61,6 +61,6 @@ def method_of(record: Mapping[str, Any], source: Path) -> StateMethod:
         ArtifactError: It is not one that this speu knows.
     """
     try:
-        return StateMethod(record["name"], MaskSettings(**record["mask"]), StepSettings(**record["step"]))
+        return StateMethod(record["name"], MaskSettings(**record["mask"]), StepSettings.of(record["step"]))
     except (KeyError, TypeError, InputError) as error:
         raise ArtifactError(f"{source} holds a method that this speu does not know: {error}") from error

@@ -63,7 +63,7 @@ def entry_of(
         "mode": state.settings.mode,
         "method": method.name,
         "mask": asdict(method.mask) if step.localized else None,
-        "step": asdict(method.step),
+        "step": method.step.record(),
         "rate": step.rate,
         "model_before": state.last_model,
         "model_after": asdict(identify_as_stored(base.session.checkpoint)),

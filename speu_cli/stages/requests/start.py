@@ -12,6 +12,7 @@ from speu_cli.masks.files import MaskOrigin, write_mask
 from speu_cli.masks.localization import MaskSettings, localize_before_request, note_on_units
 from speu_cli.stages.request import (
     open_with_statistics,
+    require_directions,
     require_mask_statistics,
     require_parameters,
     training_rows,
@@ -92,6 +93,7 @@ class StepChoice:
         target_loss: Default: that of the statistics' held-out set.
         max_overshoot: Likewise.
         forget_examples: Likewise.
+        stiffness: Likewise.
     """
 
     damping: float = 0.1
@@ -99,11 +101,14 @@ class StepChoice:
     target_loss: float | None = None
     max_overshoot: float = 2.0
     forget_examples: ForgetExamples = "all"
+    stiffness: float | None = None
 
     def settings(self, unseen_loss: float | None) -> StepSettings:
         """Settle what unseen examples look like."""
         target = self.target_loss if self.target_loss is not None else unseen_loss
-        return StepSettings(self.damping, self.rate, target, self.max_overshoot, self.forget_examples)
+        return StepSettings(
+            self.damping, self.rate, target, self.max_overshoot, self.forget_examples, self.stiffness
+        )
 
 
 def start_requests(
@@ -150,6 +155,9 @@ def start_requests(
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     if mode == "aided":
         _require_whole(file, fisher, method)
+    settled = StateMethod(method, mask, (step or StepChoice()).settings(file.unseen_loss))
+    if settled.step.stiffness is not None:
+        require_directions(file, fisher)
     if method == "spe-so":
         mask.kinds_of(session.layout)
     note = note_on_units(session.layout)
@@ -157,7 +165,6 @@ def start_requests(
         runtime.progress.note(note)
     training = training_rows(session.read(data), file)
     unseen = session.read_like(training, watch.holdout) if watch.holdout else None
-    settled = StateMethod(method, mask, (step or StepChoice()).settings(file.unseen_loss))
     with new_state(state) as (unfinished, salt):
         watched = choose_watched(session, salt, training, unseen, watch.examples)
         settings = StateSettings(

@@ -14,8 +14,9 @@ from speu_cli.statistics.sums import Statistics, Tensors
 from speu_cli.unlearning.requests.recorded import read_recorded
 
 KIND = "forgotten"
-OF_COUNTED = ("fisher", "mask_fisher")
+OF_COUNTED = ("fisher", "mask_fisher", "directions")
 OF_STEP = ("gradient", "mask_gradient")
+NO_WEIGHTS = torch.zeros(0, dtype=torch.float64)
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Forgotten:
 
     Attributes:
         examples: How many they are.
-        counted: F and B of those that the statistics of the training set count: what these lose.
+        counted: F and B of those that the statistics of the training set count: what these lose. Directions
+            too, if steps hold them.
         in_step: Σ η·g, with the rate of each one's request, and Σ u, of those that enter the step.
     """
 
@@ -44,7 +46,9 @@ class Forgotten:
         Returns:
             The sums.
         """
-        kept = replace(counted, gradient={}, mask_gradient={}, mask_rows={})
+        # In float64, so that the order of requests does not matter.
+        directions = {name: tensor.double() for name, tensor in counted.directions.items()}
+        kept = replace(counted, gradient={}, mask_gradient={}, mask_rows={}, directions=directions)
         nothing = torch.zeros(0, dtype=torch.int64)
         step = Statistics(in_step.count, {}, in_step.gradient, in_step.mask_gradient, {}, {}, nothing)
         return cls(examples, kept, step)
@@ -70,7 +74,7 @@ class Forgotten:
         )
 
     def remaining(self, full: Statistics, examples: int) -> Statistics:
-        """S(D_r) = S(D) − S(D_f), of which F and B are kept.
+        """S(D_r) = S(D) − S(D_f), of which F and B are kept, and directions if the sums have them.
 
         Args:
             full: Statistics of the training set D, or of a sample of it.
@@ -88,6 +92,8 @@ class Forgotten:
             mask_fisher={name: full.mask_fisher[name] for name in self.counted.mask_fisher},
             gradient={},
             mask_gradient={},
+            directions={name: full.directions[name] for name in self.counted.directions},
+            direction_weights=full.direction_weights if self.counted.directions else NO_WEIGHTS,
         )
         left = parts - self.counted
         if left.count <= 0 or self.examples >= examples:
@@ -149,6 +155,8 @@ def read_forgotten(path: Path, digest: str, model: ModelIdentity, like: Statisti
 
 def _tensors(forgotten: Forgotten) -> dict[str, Tensor]:
     tensors = {"sampled": forgotten.counted.sampled}
+    if forgotten.counted.directions:
+        tensors["direction_weights"] = forgotten.counted.direction_weights
     for statistics, parts in ((forgotten.counted, OF_COUNTED), (forgotten.in_step, OF_STEP)):
         for part in parts:
             sums: Tensors = getattr(statistics, part)
@@ -159,7 +167,7 @@ def _tensors(forgotten: Forgotten) -> dict[str, Tensor]:
 def _unpack(counts: dict[str, Any], tensors: dict[str, Tensor], like: Statistics) -> Forgotten:
     """Sums by part and name, each in the shape that it has in the training set's statistics."""
     parts: dict[str, dict[str, Tensor]] = {part: {} for part in (*OF_COUNTED, *OF_STEP)}
-    sampled = tensors.pop("sampled")
+    sampled, weights = tensors.pop("sampled"), tensors.pop("direction_weights", NO_WEIGHTS)
     for name, tensor in tensors.items():
         part, _, rest = name.partition("/")
         if tensor.shape != getattr(like, part)[rest].shape or tensor.dtype != torch.float64:
@@ -167,7 +175,19 @@ def _unpack(counts: dict[str, Any], tensors: dict[str, Tensor], like: Statistics
         if part == "fisher" and (tensor < 0).any():
             raise ValueError(f"'{name}' holds squares below zero")
         parts[part][rest] = tensor
-    counted = Statistics(int(counts["counted"]), parts["fisher"], {}, {}, parts["mask_fisher"], {}, sampled)
+    if weights.shape != (like.direction_weights if parts["directions"] else NO_WEIGHTS).shape:
+        raise ValueError("'direction_weights' is misshapen")
+    counted = Statistics(
+        int(counts["counted"]),
+        parts["fisher"],
+        {},
+        {},
+        parts["mask_fisher"],
+        {},
+        sampled,
+        parts["directions"],
+        weights,
+    )
     in_step = Statistics(int(counts["in_step"]), {}, parts["gradient"], parts["mask_gradient"], {})
     if not 0 <= counted.count <= int(counts["examples"]) or not 0 <= in_step.count <= int(counts["examples"]):
         raise ValueError("its counts contradict each other")

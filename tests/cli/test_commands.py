@@ -1,8 +1,8 @@
 """What each command hands to its stage, and how it prints what comes back."""
 
 import dataclasses
-import math
 import json
+import math
 from pathlib import Path
 
 import pytest

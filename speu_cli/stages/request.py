@@ -22,6 +22,7 @@ from speu_cli.statistics.collector import collect
 from speu_cli.statistics.files import StatisticsFile, check_statistics, read_statistics
 from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.wanted import Part, Wanted
+from speu_cli.tasks.base import Loss
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.forget_examples import ForgetExamples, enter_step
 
@@ -360,6 +361,7 @@ def statistics_of(
     wanted: Wanted,
     description: str = "forget statistics",
     dtype: torch.dtype = torch.float64,
+    loss: Loss | None = None,
 ) -> Statistics:
     """Compute the statistics of examples, once each.
 
@@ -369,6 +371,7 @@ def statistics_of(
         wanted: Which statistics.
         description: What the progress is called.
         dtype: Of the sums.
+        loss: What is differentiated. Default: the loss of the task.
 
     Returns:
         The sums.
@@ -383,4 +386,5 @@ def statistics_of(
         progress=session.runtime.progress,
         description=description,
         dtype=dtype,
+        loss=loss,
     ).statistics

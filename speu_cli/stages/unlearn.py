@@ -195,10 +195,11 @@ def unlearn(
         mask_settings.kinds_of(session.layout)  # refused before any example is read
     unseen = target_loss if target_loss is not None else file.unseen_loss
     enters = forget_examples or chosen_recipe.examples
+    held = chosen_recipe.hold_directions if hold_directions is None else hold_directions
     settings = (
         DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, enters)
         if method == "ssd"
-        else StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters, hold_directions)
+        else StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters, held)
     )
 
     started = time.perf_counter()
@@ -209,7 +210,7 @@ def unlearn(
         held_out = session.read_like(forget_set.training, holdout) if holdout else None
         done = aimed_step(session, file, forget_set, given, mask_settings, chosen_recipe, held_out)
     else:
-        done = second_order(session, file, forget_set, given, mask_settings, settings)
+        done = second_order(session, file, forget_set, given, mask_settings, settings, chosen_recipe)
     seconds = time.perf_counter() - started
 
     chosen = done.chosen

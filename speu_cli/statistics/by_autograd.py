@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from speu_cli.statistics.steps import Step
-from speu_cli.tasks.base import Task
+from speu_cli.tasks.base import Loss
 
 
 def example_gradients(
-    model: PreTrainedModel, task: Task, step: Step, names: Collection[str]
+    model: PreTrainedModel, task: Loss, step: Step, names: Collection[str]
 ) -> Iterator[dict[str, Tensor]]:
     """∂ℓ/∂θ of each example of a batch.
 

@@ -17,7 +17,7 @@ from speu_cli.statistics.factors import Factor
 from speu_cli.statistics.listening import Heard, Listener
 from speu_cli.statistics.rules.bias import HALF_TYPE_BYTES
 from speu_cli.statistics.steps import Step
-from speu_cli.tasks.base import Task
+from speu_cli.tasks.base import Loss
 
 SHOWN = 5
 # Losses of one batch may differ by rounding where a device adds in no fixed order.
@@ -48,7 +48,7 @@ def check_dropout(model: nn.Module) -> None:
         )
 
 
-def check_rules(model: PreTrainedModel, task: Task, listener: Listener, step: Step) -> set[str]:
+def check_rules(model: PreTrainedModel, task: Loss, listener: Listener, step: Step) -> set[str]:
     """Compare the gradients that the rules give with autograd's.
 
     Args:
@@ -91,7 +91,7 @@ def _require_same_losses(once: Tensor, again: Tensor, ids: list[str]) -> None:
 
 
 def _differences(
-    model: PreTrainedModel, task: Task, listener: Listener, step: Step, factors: dict[str, Factor], k: int
+    model: PreTrainedModel, task: Loss, listener: Listener, step: Step, factors: dict[str, Factor], k: int
 ) -> dict[str, tuple[float, float]]:
     """Norm of example k's gradient of each parameter, and of its difference from the factor's."""
     found: dict[str, tuple[float, float]] = {}

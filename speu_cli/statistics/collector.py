@@ -23,7 +23,7 @@ from speu_cli.statistics.sums import Statistics
 from speu_cli.statistics.trial import FIRST, find_batch_tokens
 from speu_cli.statistics.wanted import Wanted, wanted_parameters
 from speu_cli.structures.layout import Layout, UnitGroup
-from speu_cli.tasks.base import Task
+from speu_cli.tasks.base import Loss, Task
 from speu_cli.tasks.encoded import Encoded
 
 SHOWN = 5
@@ -75,6 +75,7 @@ def collect(
     description: str = "statistics",
     dtype: torch.dtype = torch.float64,
     keeper: Keeper | None = None,
+    loss: Loss | None = None,
 ) -> Collected:
     """Compute the statistics of a set of examples (Eq. 3; lines 2–11 of Algorithm 1).
 
@@ -91,6 +92,7 @@ def collect(
         description: What the progress is called.
         dtype: Of the result; float32 makes no copy of what was summed in it.
         keeper: Keeps long runs. Default: nobody.
+        loss: What is differentiated. Default: the loss of the task.
 
     Returns:
         The sums, on the CPU, and the losses.
@@ -98,7 +100,7 @@ def collect(
     wanted = wanted or Wanted(wanted_parameters(model, layout, "structures"))
     check_dropout(model)
     kept = keeper.load() if keeper else None
-    run = Pass(model, layout, task, encoded, wanted, batch_tokens or FIRST, progress or Silent())
+    run = Pass(model, layout, loss or task, encoded, wanted, batch_tokens or FIRST, progress or Silent())
     with run.attached():
         if kept is not None:
             run.restore(kept)
@@ -106,7 +108,7 @@ def collect(
             run.find_batch_tokens()
         resumed = run.sums.examples
         run.go_through(description, keeper)
-    along, weights = run.directions(keeper)
+    along, weights = run.directions(task, keeper)
     statistics = replace(run.sums.statistics(dtype), directions=along, direction_weights=weights)
     return Collected(statistics, run.losses, run.schedule.max_tokens, resumed)
 
@@ -133,7 +135,7 @@ class Pass:
         self,
         model: PreTrainedModel,
         layout: Layout,
-        task: Task,
+        task: Loss,
         encoded: Encoded,
         wanted: Wanted,
         batch_tokens: int,
@@ -186,12 +188,13 @@ class Pass:
                 if keeper:
                     keeper.between_batches(self.state)
 
-    def directions(self, keeper: Keeper | None) -> tuple[Mapping[str, Tensor], Tensor]:
+    def directions(self, task: Task, keeper: Keeper | None) -> tuple[Mapping[str, Tensor], Tensor]:
         """Sum the directions that are wanted, once all examples have been added.
 
         A run that is taken up again begins here from the start.
 
         Args:
+            task: Gives what they are directions of.
             keeper: Keeps what was added before.
 
         Returns:
@@ -205,7 +208,7 @@ class Pass:
         with self._kept(keeper):
             return sum_directions(
                 self._model,
-                self._task,
+                task,
                 self._encoded,
                 self._wanted,
                 batch_tokens=self.schedule.max_tokens,

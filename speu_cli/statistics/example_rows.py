@@ -15,7 +15,7 @@ from speu_cli.statistics.factors import Factor, examples_in
 from speu_cli.statistics.running import RunningSums, shape_of, wide
 from speu_cli.statistics.wanted import Part, Wanted
 from speu_cli.structures.layout import Layout
-from speu_cli.tasks.base import Task
+from speu_cli.tasks.base import Loss
 from speu_cli.tasks.encoded import Encoded
 
 
@@ -35,7 +35,7 @@ class ExampleRows:
 def example_rows(
     model: PreTrainedModel,
     layout: Layout,
-    task: Task,
+    task: Loss,
     encoded: Encoded,
     parts: Mapping[str, Part | None],
     *,

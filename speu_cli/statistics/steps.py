@@ -8,7 +8,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from speu_cli.errors import ArtifactError
-from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.base import Loss, Task, logits_of
 from speu_cli.tasks.encoded import Encoded
 
 SHOWN = 3
@@ -66,7 +66,7 @@ class Step:
             self.keys[one],
         )
 
-    def losses(self, model: PreTrainedModel, task: Task) -> Tensor:
+    def losses(self, model: PreTrainedModel, task: Loss) -> Tensor:
         """ℓ of each example, ``[n]``.
 
         Args:

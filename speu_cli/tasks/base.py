@@ -16,7 +16,15 @@ from speu_cli.tasks.preparation import Preparation
 Answered = dict[str, Tensor]
 
 
-class Task(Protocol):
+class Loss(Protocol):
+    """What a pass for gradients needs: the number of each example that it differentiates."""
+
+    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """ℓ(θ; x) of each example, ``[n]``, from what :func:`logits_of` gives and labels ``[n, …]``."""
+        ...
+
+
+class Task(Loss, Protocol):
     """Turns examples into inputs, and logits into losses, answers and confidences, one number an example.
 
     The loss is computed here from the logits, never by the model: a model's own loss is a mean over
@@ -34,10 +42,6 @@ class Task(Protocol):
 
     def made_up(self, lengths: Sequence[int], config: PretrainedConfig) -> Encoded:
         """Random inputs of these lengths in tokens, with some label: to time a pass on."""
-        ...
-
-    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """ℓ(θ; x) of each example, ``[n]``, from what :func:`logits_of` gives and labels ``[n, …]``."""
         ...
 
     def sizes(self, labels: Tensor) -> Tensor:

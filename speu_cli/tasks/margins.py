@@ -10,6 +10,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 import torch
+from torch import Tensor
 
 from speu_cli.tasks.log_odds import LEAST_LOSS, log_odds
 
@@ -29,6 +30,10 @@ class Margins(Protocol):
         """dz/dℓ < 0 of losses ℓ ≥ 0, ``[n]``."""
         ...
 
+    def differentiable(self, losses: Tensor) -> Tensor:
+        """The same as :meth:`of`, with a gradient."""
+        ...
+
 
 class LogOdds:
     """Where exp(−ℓ) is a probability p: its log-odds, log p − log(1 − p).
@@ -40,8 +45,12 @@ class LogOdds:
 
     def of(self, losses: Floats) -> Floats:
         """−log(e^ℓ − 1)."""
-        margins: Floats = log_odds(torch.from_numpy(losses)).numpy()
+        margins: Floats = self.differentiable(torch.from_numpy(losses)).numpy()
         return margins
+
+    def differentiable(self, losses: Tensor) -> Tensor:
+        """As :func:`speu_cli.tasks.log_odds.log_odds`."""
+        return log_odds(losses)
 
     def slopes(self, losses: Floats) -> Floats:
         """−1 / (1 − e^{−ℓ})."""
@@ -56,6 +65,10 @@ class Closeness:
     def of(self, losses: Floats) -> Floats:
         """−√ℓ."""
         return -np.sqrt(losses)
+
+    def differentiable(self, losses: Tensor) -> Tensor:
+        """−√ℓ, without a gradient where the loss is as good as 0."""
+        return -losses.clamp(min=LEAST_LOSS).sqrt()
 
     def slopes(self, losses: Floats) -> Floats:
         """−1 / (2√ℓ)."""

@@ -191,3 +191,25 @@ def test_at_the_prompt(bert: Home, tmp_path: Path, capsys: pytest.CaptureFixture
     assert "no way of the recipe meets the criterion" in capsys.readouterr().err
     assert main([*command, "--force", "--recipe", "papr"]) == 2
     assert "no recipe 'papr'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("keys", ["steps = 3", 'objective = "margin"', 'objective = "root"\nsteps = 2'])
+def test_along_directions_the_mean_loss_meets_the_target_in_any_number_of_steps(
+    keys: str, bert: Home, tmp_path: Path
+) -> None:
+    path = recipe(tmp_path, f'target = "mean"\n{keys}\n')
+    result = unlearn(bert, tmp_path / "new", recipe=path)
+    assert result.loss_after == pytest.approx(result.target_loss, rel=0.1)
+    record = read_record(tmp_path / "new")
+    assert record is not None
+    assert len(record["step"]["rates"]) == record["step"]["recipe"]["steps"]
+    unlearn(bert, tmp_path / "paper", recipe="paper")
+    one, other = weights(tmp_path / "new"), weights(tmp_path / "paper")
+    assert any(not torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_file_that_says_what_the_paper_does_does_it(bert: Home, tmp_path: Path) -> None:
+    unlearn(bert, tmp_path / "file", recipe=recipe(tmp_path, 'target = "mean"\n'))
+    unlearn(bert, tmp_path / "paper", recipe="paper")
+    one, other = weights(tmp_path / "file"), weights(tmp_path / "paper")
+    assert [name for name in one if not torch.equal(one[name], other[name])] == []

@@ -1,6 +1,5 @@
 """The second-order step of a recipe that gives each forgotten example a target of its own."""
 
-from dataclasses import asdict
 from typing import Any
 
 from speu_cli.data.examples import Examples
@@ -91,8 +90,8 @@ def aimed_step(
 def _record(recipe: Recipe, way: Recipe, checks: list[Check], *, damping_mean: str) -> dict[str, Any]:
     """How it was done, as JSON values."""
     return {
-        "recipe": asdict(recipe),
-        "way": asdict(way),
+        "recipe": recipe.record(),
+        "way": way.record(),
         "damping_mean": damping_mean,
         "criterion": {check.name: check.value for check in checks},
     }

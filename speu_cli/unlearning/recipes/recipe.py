@@ -2,11 +2,12 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, get_args
 
 from speu_cli.errors import InputError
 from speu_cli.unlearning.forget_examples import ForgetExamples
+from speu_cli.unlearning.forget_objective import ForgetObjective
 
 Target = Literal["mean", "each"]
 
@@ -19,7 +20,10 @@ class Recipe:
         name: ``paper``, ``default``, or that of a file.
         target: ``mean``: along one direction until the mean forget loss is that of unseen examples (Eq. 10);
             or ``each``: every forgotten example to what an unseen one that was as hard would be known like.
-        examples: With ``mean``: whose gradients enter the step.
+        examples: With ``mean``: whose gradients enter the step; ``remembered`` are those below the unseen
+            level, as if every loss were clipped there.
+        objective: With ``mean``: of what: ``loss``, its ``root``, or ``margin``.
+        hold_directions: With ``mean``: how fast the coherent directions of the statistics are held.
         damping: λ of each parameter tensor, as a multiple of its mean curvature.
         steps: How many, each with fresh gradients and the same curvature.
         ridge: With ``each``: ρ, how far a step may fall short of its targets to stay small, as a multiple of
@@ -36,6 +40,8 @@ class Recipe:
     name: str
     target: Target
     examples: ForgetExamples = "all"
+    objective: ForgetObjective = "loss"
+    hold_directions: float | None = None
     damping: float = 0.1
     steps: int = 1
     ridge: float = 0.1
@@ -47,13 +53,31 @@ class Recipe:
     def __post_init__(self) -> None:
         self._require("target", self.target in get_args(Target), "mean or each")
         self._require("examples", self.examples in get_args(ForgetExamples), "all or remembered")
+        self._require("objective", self.objective in get_args(ForgetObjective), "loss, root or margin")
+        held = self.hold_directions
+        infinite = held == math.inf
+        self._require(
+            "hold_directions",
+            held is None or infinite or (_is_number(held) and held > 0),
+            "a number above 0, or inf",
+        )
         self._require("damping", _is_number(self.damping) and self.damping >= 0, "a number of at least 0")
         self._require("ridge", _is_number(self.ridge) and self.ridge > 0, "a number above 0")
+        if self.target == "each":
+            for name, only in {"examples": "all", "objective": "loss", "hold_directions": None}.items():
+                self._require(name, getattr(self, name) == only, "no value, as target is each")
         self._require("width", _is_number(self.width) and self.width > 0, "a number above 0")
         self._require("steps", _is_count(self.steps) and self.steps >= 1, "a whole number of at least 1")
         for name in ("held", "checked"):
             value = getattr(self, name)
             self._require(name, _is_count(value) and value >= 0, "a whole number of at least 0")
+
+    def record(self) -> dict[str, Any]:
+        """As JSON values: an infinite stiffness as a word."""
+        values = asdict(self)
+        if self.hold_directions == math.inf:
+            values["hold_directions"] = "inf"
+        return values
 
     @property
     def most_held(self) -> int:

@@ -95,8 +95,7 @@ def test_in_many_blocks_of_parameters_the_step_is_the_same(
     bert: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlearn(bert, tmp_path / "whole", recipe=recipe(tmp_path))
-    monkeypatch.setattr(steps, "LEAST_BYTES", 1)
-    monkeypatch.setattr(steps, "SHARE_OF_FREE", 2**60)
+    monkeypatch.setattr(steps, "MOST_BYTES", 1)
     unlearn(bert, tmp_path / "blocks", recipe=recipe(tmp_path))
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "blocks")
     for name, tensor in one.items():

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import psutil
 import torch
 from torch import Tensor
 
@@ -21,8 +20,8 @@ from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.second_order import Direction, inverse_curvature
 
 FLOAT32 = 4
-SHARE_OF_FREE = 4  # of the memory that is free, rows take at most one part in so many
-LEAST_BYTES = 2**28
+# Of rows at once. Not of what is free: how sums are split would change their last bits from run to run.
+MOST_BYTES = 2**31
 
 
 @dataclass(frozen=True)
@@ -103,12 +102,11 @@ class Steps:
 
     def _blocks(self) -> Iterator[dict[str, Part]]:
         """Parameters whose rows fit in memory together; each block costs two passes more."""
-        most = max(psutil.virtual_memory().available // SHARE_OF_FREE, LEAST_BYTES)
         model, block, filled = self.session.checkpoint.model, dict[str, Part](), 0
         for name, axes, indices in self.mask.slices():
             parameter = model.get_parameter(name)
             size = FLOAT32 * len(self.encoded) * shape_of(parameter, Part(axes, indices)).numel()
-            if block and filled + size > most:
+            if block and filled + size > MOST_BYTES:
                 yield block
                 block, filled = {}, 0
             block[name] = Part(axes, indices)

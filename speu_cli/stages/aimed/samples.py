@@ -14,12 +14,18 @@ class Samples:
     """Examples of the training set.
 
     Attributes:
-        moved: The forget set, and after it the remaining examples that are held.
+        forgotten: How many are to be forgotten.
+        moved: These, and after them the remaining examples that may be held.
         checked: Other remaining examples.
     """
 
+    forgotten: int
     moved: Encoded
     checked: Encoded
+
+    def with_held(self, count: int) -> Encoded:
+        """The forget set, and after it as many of those that may be held, as far as there are so many."""
+        return self.moved.select(range(min(self.forgotten + count, len(self.moved))))
 
 
 def draw_samples(session: Session, forget: ForgetSet, held: int, checked: int) -> Samples:
@@ -39,6 +45,7 @@ def draw_samples(session: Session, forget: ForgetSet, held: int, checked: int) -
     order = np.random.default_rng(0).permutation(len(remaining))[: held + checked]
     drawn = [remaining[number] for number in order]
     return Samples(
+        len(forgotten),
         session.encode(forget.training.select([*forget.encoded.ids, *drawn[:held]])),
         session.encode(forget.training.select(drawn[held:])),
     )

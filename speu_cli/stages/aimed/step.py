@@ -57,11 +57,10 @@ def aimed_step(
     acceptance = Acceptance(session, forget, aims, others, recipe.width)
     failed: list[str] = []
     for way in recipe.ways():
-        moved = samples.moved.select(
-            range(len(forget.encoded) + min(way.held, len(samples.moved) - len(aims)))
-        )
         with saved_slices(session.checkpoint.model, chosen.mask) as saved:
-            entries = Steps(session, moved, request.remaining, chosen.mask, way).take(aims)
+            entries = Steps(session, samples.with_held(way.held), request.remaining, chosen.mask, way).take(
+                aims
+            )
             checks = acceptance.checks()
             odd = [str(check) for check in checks if not check.met]
             if not odd:

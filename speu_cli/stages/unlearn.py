@@ -1,6 +1,7 @@
 """``speu unlearn``: serve a request (Algorithm 1) and write the new model."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -178,7 +179,10 @@ def unlearn(
     _check_request(output, mask, method, rate, hold_directions, dry_run=dry_run)
     chosen_recipe = find_recipe(recipe)
     if chosen_recipe.target == "each":
-        _refuse_what_one_direction_has(chosen_recipe, rate, hold_directions)
+        _refuse_what_one_direction_has(
+            chosen_recipe,
+            {"--rate": rate, "--target-loss": target_loss, "--hold-directions": hold_directions},
+        )
     if damping is not None:
         chosen_recipe = chosen_recipe.with_damping(damping)
     if output is not None and not dry_run:
@@ -280,13 +284,13 @@ def _check_request(
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
 
 
-def _refuse_what_one_direction_has(recipe: Recipe, rate: float | None, held: float | None) -> None:
+def _refuse_what_one_direction_has(recipe: Recipe, given: Mapping[str, float | None]) -> None:
     """Refuse options of a step along one direction.
 
     Raises:
         InputError: One was given.
     """
-    for name, value in {"--rate": rate, "--hold-directions": held}.items():
+    for name, value in given.items():
         if value is not None:
             raise InputError(
                 f"recipe {recipe.name} gives each example a target of its own, so it has no {name}",

@@ -159,7 +159,7 @@ def test_a_mask_of_entries_is_kept_to(bert: Home, tmp_path: Path) -> None:
 def test_without_unseen_examples_it_is_refused(bert: Home, tmp_path: Path) -> None:
     speu_cli.fisher(bert.model, bert.path("train.jsonl"), tmp_path / "fisher")
     with pytest.raises(InputError, match="the statistics know none"):
-        unlearn(bert, tmp_path / "new", fisher=tmp_path / "fisher", recipe="default", target_loss=1.0)
+        unlearn(bert, tmp_path / "new", fisher=tmp_path / "fisher", recipe="default")
 
 
 def test_statistics_without_losses_are_refused(bert: Home, tmp_path: Path) -> None:
@@ -172,9 +172,11 @@ def test_statistics_without_losses_are_refused(bert: Home, tmp_path: Path) -> No
     unlearn(bert, tmp_path / "new", fisher=tmp_path / "old", recipe="paper")
 
 
-def test_a_rate_is_refused(bert: Home, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="a target of its own, so it has no --rate"):
-        unlearn(bert, tmp_path / "new", recipe="default", rate=1e-3)
+@pytest.mark.parametrize("option", ["rate", "target_loss", "hold_directions"])
+def test_what_one_direction_has_is_refused(option: str, bert: Home, tmp_path: Path) -> None:
+    named = "--" + option.replace("_", "-")
+    with pytest.raises(InputError, match=f"a target of its own, so it has no {named}"):
+        unlearn(bert, tmp_path / "new", recipe="default", **{option: 1e-3})
 
 
 def test_at_the_prompt(bert: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,6 +1,7 @@
 """The second-order step of a recipe that gives each forgotten example a target of its own."""
 
-from typing import Any
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from speu_cli.data.examples import Examples
 from speu_cli.errors import UnsafeStepError
@@ -15,6 +16,7 @@ from speu_cli.stages.request import ForgetSet, open_request
 from speu_cli.stages.second_order import wanted_of_step
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
+from speu_cli.structures.mask import Mask
 from speu_cli.unlearning.criterion import Check
 from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.undo import saved_slices
@@ -44,9 +46,6 @@ def aimed_step(
 
     Returns:
         What was done.
-
-    Raises:
-        UnsafeStepError: No way of the recipe leaves a model that meets the criterion.
     """
     aims = aims_of(session, file, forget, recipe)
     wanted = wanted_of_step(session, file, forget, given, mask_settings)
@@ -55,42 +54,69 @@ def aimed_step(
     samples = draw_samples(session, forget, recipe.most_held, recipe.checked)
     others = {"remaining": samples.checked} | ({"heldout": session.encode(unseen)} if unseen else {})
     acceptance = Acceptance(session, forget, aims, others, recipe.width)
+
+    def take(way: Recipe) -> int:
+        moved = samples.with_held(way.held)
+        return Steps(session, moved, request.remaining, chosen.mask, way).take(aims)
+
+    done = _first_accepted(recipe, chosen.mask, acceptance, take)
+    loss = float(session.losses(forget.encoded, "forget losses").mean())
+    return Done(
+        chosen=chosen,
+        settings={
+            "recipe": recipe.record(),
+            "way": done.way.record(),
+            "damping_mean": "slices" if file.collected.mask else "tensor",
+            "criterion": {check.name: check.value for check in done.checks},
+        },
+        in_step=int((aims < session.task.margins.of(forget.losses)).sum()),
+        remaining=request.remaining.count,
+        entries=done.entries,
+        rate=None,
+        loss=loss,
+        note=f"not met at first: {'; '.join(done.failed)}" if done.failed else None,
+        checks=done.checks,
+    )
+
+
+@dataclass(frozen=True)
+class _Accepted:
+    """A way whose model meets the criterion."""
+
+    way: Recipe
+    entries: int
+    checks: list[Check]
+    failed: list[str]
+
+
+def _first_accepted(
+    recipe: Recipe, mask: Mask, acceptance: Acceptance, take: Callable[[Recipe], int]
+) -> _Accepted:
+    """Try the ways of a recipe in turn, each from the original weights.
+
+    Args:
+        recipe: The recipe.
+        mask: What moves.
+        acceptance: The criterion.
+        take: Takes the steps of a way, and tells how many entries may change.
+
+    Returns:
+        The first whose model meets the criterion; the model is left so.
+
+    Raises:
+        UnsafeStepError: None does; the model is as it was.
+    """
     failed: list[str] = []
     for way in recipe.ways():
-        with saved_slices(session.checkpoint.model, chosen.mask) as saved:
-            entries = Steps(session, samples.with_held(way.held), request.remaining, chosen.mask, way).take(
-                aims
-            )
+        with saved_slices(acceptance.session.checkpoint.model, mask) as saved:
+            entries = take(way)
             checks = acceptance.checks()
             odd = [str(check) for check in checks if not check.met]
             if not odd:
                 saved.keep()
-                break
+                return _Accepted(way, entries, checks, failed)
         failed.append(f"{way.name}: {'; '.join(odd)}")
-    else:
-        raise UnsafeStepError(
-            f"no way of the recipe meets the criterion: {failed[-1]}",
-            hint="retrain or forget fewer at once; --recipe FILE with a larger width lets more change",
-        )
-    loss = float(session.losses(forget.encoded, "forget losses").mean())
-    return Done(
-        chosen=chosen,
-        settings=_record(recipe, way, checks, damping_mean="slices" if file.collected.mask else "tensor"),
-        in_step=int((aims < session.task.margins.of(forget.losses)).sum()),
-        remaining=request.remaining.count,
-        entries=entries,
-        rate=None,
-        loss=loss,
-        note=f"not met at first: {'; '.join(failed)}" if failed else None,
-        checks=checks,
+    raise UnsafeStepError(
+        f"no way of the recipe meets the criterion: {failed[-1]}",
+        hint="retrain or forget fewer at once; --recipe FILE with a larger width lets more change",
     )
-
-
-def _record(recipe: Recipe, way: Recipe, checks: list[Check], *, damping_mean: str) -> dict[str, Any]:
-    """How it was done, as JSON values."""
-    return {
-        "recipe": recipe.record(),
-        "way": way.record(),
-        "damping_mean": damping_mean,
-        "criterion": {check.name: check.value for check in checks},
-    }

@@ -17,6 +17,7 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.errors import InputError
 from speu_cli.masks.importance import Curvature
 from speu_cli.masks.localization import MaskSettings, Objective, note_on_units
+from speu_cli.stages.aimed.aims import require_losses
 from speu_cli.stages.aimed.step import aimed_step
 from speu_cli.stages.chosen_mask import (
     ChosenMask,
@@ -200,17 +201,19 @@ def unlearn(
     unseen = target_loss if target_loss is not None else file.unseen_loss
     enters = forget_examples or chosen_recipe.examples
     held = chosen_recipe.hold_directions if hold_directions is None else hold_directions
-    settings = (
-        DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, enters)
-        if method == "ssd"
-        else StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters, held)
-    )
+    settings: DampeningSettings | StepSettings | None = None
+    if method == "ssd":
+        settings = DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, enters)
+    elif chosen_recipe.target == "each":
+        require_losses(file, chosen_recipe)
+    else:
+        settings = StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters, held)
 
     started = time.perf_counter()
     forget_set = open_forget_set(session, file, data, forget, forget_examples=enters, unseen_loss=unseen)
     if isinstance(settings, DampeningSettings):
         done = dampen(session, file, forget_set, given, settings)
-    elif chosen_recipe.target == "each":
+    elif settings is None:
         held_out = session.read_like(forget_set.training, holdout) if holdout else None
         done = aimed_step(session, file, forget_set, given, mask_settings, chosen_recipe, held_out)
     else:

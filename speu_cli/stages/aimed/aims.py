@@ -11,17 +11,12 @@ from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.targets import unseen_margins
 
 
-def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet, recipe: Recipe) -> Floats:
-    """What each forgotten example should be known like.
+def require_losses(file: StatisticsFile, recipe: Recipe) -> None:
+    """Refuse statistics that no targets can be found by.
 
     Args:
-        session: The model.
-        file: Statistics with the losses of training and held-out examples.
-        forget: The forget set.
+        file: The statistics.
         recipe: For messages.
-
-    Returns:
-        Margins, ``[n_f]``.
 
     Raises:
         InputError: What unseen examples look like is not known.
@@ -38,7 +33,21 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet, recipe: R
             "the statistics are of an older version, without the losses of the training examples",
             hint="compute them again with 'speu fisher', or take --recipe paper",
         )
+
+
+def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Floats:
+    """What each forgotten example should be known like.
+
+    Args:
+        session: The model.
+        file: Statistics with the losses of training and held-out examples.
+        forget: The forget set.
+
+    Returns:
+        Margins, ``[n_f]``.
+    """
     margins, stays = session.task.margins, np.ones(len(file.rows), dtype=np.bool_)
     stays[forget.training.positions(forget.encoded.ids)] = False
-    known, unseen = margins.of(file.losses[stays[file.used]]), margins.of(file.holdout_losses)
+    of_training = np.zeros(0) if file.losses is None else file.losses[stays[file.used]]
+    known, unseen = margins.of(of_training), margins.of(file.holdout_losses)
     return unseen_margins(margins.of(forget.losses), known, unseen, margins.lowest)

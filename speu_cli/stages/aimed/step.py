@@ -47,7 +47,7 @@ def aimed_step(
     Returns:
         What was done.
     """
-    aims = aims_of(session, file, forget, recipe)
+    aims = aims_of(session, file, forget)
     wanted = wanted_of_step(session, file, forget, given, mask_settings)
     request = open_request(session, file, forget, wanted)
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)

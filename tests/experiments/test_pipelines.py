@@ -128,9 +128,8 @@ def test_requests_follow_each_other_in_each_way(home: Path, calls: list[tuple[st
 def test_recipes_are_compared_on_every_draw(
     home: Path, calls: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    chosen = [
-        one for one in VARIANTS if one in {PAPER_SO, PAPER, DEFAULT_SO, DEFAULT} or one.holds_directions
-    ]
+    kept = (PAPER_SO, PAPER, DEFAULT_SO, DEFAULT)
+    chosen = [one for one in VARIANTS if one in kept or one.holds_directions]
     monkeypatch.setattr(experiment, "VARIANTS", chosen)
     text, rows = reproduced(home, "quality")
     of_draws = {(row["method"], row["draw"]) for row in rows if row["part"] == "draws"}

@@ -68,8 +68,8 @@ def notes(setting: Setting) -> list[str]:
         "forgotten rows: rank correlation of the losses, and mean difference of the confidence, of model and "
         "RT. Times are of whole processes. SPE-SO with 90 % frozen where nothing else is said.",
         "A variant with a target for each row is written however other rows changed, with `width` at 1e9, "
-        "but not where the forgotten rows do not look unseen; `default` is refused, or tries a further way, as "
-        "for a user. Both are given the held-out rows, which no model was trained on. There is no public "
+        "but not where the forgotten rows do not look unseen; `default` is refused, or tries a further way, "
+        "as for a user. Both are given the held-out rows, which no model was trained on. There is no public "
         "option for a random mask, and `speu eval` does not tell how often a class is predicted: neither is "
         "here.",
     ]

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from commands import Json
+from data_cuts import NoDataError
 from outcome import Outcome
 from place import Place
 from settings import SETS, Setting
@@ -33,9 +34,14 @@ def run(place: Place, target: str) -> Outcome:
 
     Returns:
         The bars, the tables and the pictures.
+
+    Raises:
+        NoDataError: None of the sets that were asked for is one of the study.
     """
     setting = place.setting
     names = [name for name in place.asked_for(NAMES) if name in setting.sizes]
+    if not names:
+        raise NoDataError(f"no set of {target} was asked for: --sets takes {', '.join(NAMES)}")
     rows: list[Json] = []
     files: list[Json] = []
     ends: list[Json] = []

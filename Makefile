@@ -25,7 +25,7 @@ ONE_THREAD := OMP_NUM_THREADS=1 TOKENIZERS_PARALLELISM=false
 PAPER := table1 table2 table3 table4 table5 table6 table7 table8 table9 table10 table11 table12 figure2 figure3 figure4 figure5
 
 .PHONY: help venv check format test fuzz test-gpu test-browser demo bench sample-data docs docs-links clean
-.PHONY: paper asked-with-data $(PAPER)
+.PHONY: paper asked-with-data quality $(PAPER)
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -90,7 +90,10 @@ $(BENCHED): $(STAMP)
 
 paper: $(PAPER)  ## the paper's tables and figures, or one, as table5; DATA=FOLDER, see experiments/README.md
 
-$(PAPER): asked-with-data $(BENCHED)
+quality: SETTING = quality
+quality: ## how near each recipe comes to retraining, on five data sets; DATA=FOLDER
+
+$(PAPER) quality: asked-with-data $(BENCHED)
 	$(BIN)/python experiments/reproduce.py $@ --setting $(SETTING) $(if $(DATA),--data '$(DATA)') --work '$(WORK)' $(REPRODUCE)
 
 asked-with-data:

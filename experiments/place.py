@@ -1,7 +1,7 @@
 """Where the data and the pretrained models come from, and where everything is made."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +20,7 @@ class Place:
         work: Folder of all that is made.
         encoder: Folder of the encoder that is not on the hub.
         names: Of the models to run; empty: all.
+        sets: Names of the data sets to run, where a target has several; empty: all.
     """
 
     setting: Setting
@@ -27,10 +28,15 @@ class Place:
     work: Path
     encoder: Path | None
     names: Sequence[str] = ()
+    sets: Sequence[str] = ()
 
     def models(self) -> list[Model]:
         """Those of the setting that were asked for."""
         return [one for one in self.setting.models if not self.names or one.name in self.names]
+
+    def asked_for(self, names: Iterable[str]) -> list[str]:
+        """Those of some data sets that were asked for."""
+        return [name for name in names if not self.sets or name in self.sets]
 
     def study(self, data_set: DataSet, model: Model | None = None) -> Study:
         """Cut the data and find the encoder.
@@ -54,7 +60,7 @@ class Place:
             raise NoDataError(f"{model.name} is not on the hub: --encoder names its folder")
         work = root / model.name / data_set.name
         work.mkdir(parents=True, exist_ok=True)
-        again = (self.setting.epochs, self.setting.epochs_again, model.learning_rate)
+        again = (self.setting.epochs_for(data_set.name), self.setting.epochs_again, model.learning_rate)
         described = {"weights": (base / "model.safetensors").stat().st_size, "training": list(again)}
         if not is_made(work / "made-with.json", described):
             (work / "made-with.json").write_text(json.dumps(described))

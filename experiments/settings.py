@@ -1,11 +1,13 @@
 """How large the experiments are: ``small`` for two cores, ``paper`` for a GPU, ``smoke`` for a test.
 
+``quality`` is for two cores too, with more rows: it is that of the target of this name.
+
 Everything that differs between them stands here, and nowhere else. A data set, its task and its score are the
 same in each.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 CASE_STUDY = "mnli"
 QA = ("--task", "question-answering")
@@ -134,12 +136,14 @@ class Setting:
         forget: n_f of each.
         heldout: Rows of the training source that are never trained on: their loss is the target.
         epochs: Of the first training and of retraining.
+        epochs_of: Of these sets others.
         epochs_again: Of FT, GD and SA.
         sparsities: Of Figures 2 and 5; 0 is SO.
         kinds_sparsities: Of Figure 3.
         requests: How many, one after the other, in Table 1 and Figure 4.
         request_size: Rows of each.
         measured: After which of them the models are measured.
+        further: Sizes of further draws of a set, of rows that are in no other draw; only of ``quality``.
     """
 
     name: str
@@ -158,6 +162,12 @@ class Setting:
     requests: int = 10
     request_size: int = 16
     measured: tuple[int, ...] = (1, 4, 8, 10)
+    epochs_of: Mapping[str, str] = field(default_factory=dict)
+    further: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    def epochs_for(self, name: str) -> str:
+        """Epochs of the first training and of retraining on a set."""
+        return self.epochs_of.get(name, self.epochs)
 
     def stand_in(self) -> list[str]:
         """What a table of the case study has to say where it is not the paper's."""
@@ -201,6 +211,24 @@ SETTINGS = {
         forget=128,
         request_size=128,
     ),
+    "quality": Setting(
+        name="quality",
+        models=(MINILM,),
+        kinds_model=MINILM,
+        sizes={
+            "qqp": Size(2_500, 1_000, 400, 64),
+            "sst2": Size(4_000, 872, 400, 128, fewest_words=4),
+            "stsb": Size(3_000, 1_000, 400, 64),
+            "squad1": Size(700, 300, 300, 192, longest=300),
+            "squad2": Size(700, 300, 300, 192, longest=300),
+        },
+        case_study="sst2",
+        forget=128,
+        heldout=1_000,
+        requests=1,
+        epochs_of={"stsb": "8", "squad1": "10", "squad2": "10"},
+        further={"sst2": (16, 1_024)},
+    ),
     "smoke": Setting(
         name="smoke",
         models=(MINILM,),
@@ -220,5 +248,6 @@ SETTINGS = {
         requests=2,
         request_size=4,
         measured=(1, 2),
+        further={"sst2": (4,)},
     ),
 }

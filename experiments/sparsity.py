@@ -50,7 +50,7 @@ def run(place: Place, target: str) -> Outcome:
         A table and a picture of each set.
     """
     setting = place.setting
-    names = FIGURE_5 if target == "figure5" else (setting.case_study,)
+    names = place.asked_for(FIGURE_5) if target == "figure5" else [setting.case_study]
     model = setting.kinds_model if target == "figure3" else setting.models[0]
     titles = ", ".join(SETS[name].title for name in names)
     outcome = Outcome(

@@ -95,10 +95,11 @@ class Study(Commands):
         """The id list of a draw."""
         return self.cut / f"forget-{draw}.txt"
 
-    def train(self, name: str, exclude: Path | None = None) -> Path:
+    def train(self, name: str, exclude: Path | None = None, seed: int = 0) -> Path:
         """Fine-tune the encoder; without the rows of a list for their reference."""
         length = ("--max-length", str(self.setting.sizes[self.data_set.name].max_length))
-        course = ("--epochs", self.setting.epochs, "--learning-rate", self.model.learning_rate)
+        epochs = self.setting.epochs_for(self.data_set.name)
+        course = ("--epochs", epochs, "--learning-rate", self.model.learning_rate, "--seed", str(seed))
         without = ("--exclude", str(exclude)) if exclude else ()
         asked = (str(self.base), *self.data, *self.data_set.task, *length, *course, *without)
         self.speu("train", *asked, "--force", "-o", str(self.work / name), keep=name)
@@ -125,6 +126,24 @@ class Study(Commands):
             {"method": RETRAINED, "draw": draw, **aim, "gap": 0.0, **costs(self.kept(retrained.name))},
         ]
 
+    def served(self, draw: str, way: Way, *more: str) -> tuple[Path, Json]:
+        """Serve the request of a draw.
+
+        Args:
+            draw: Name of the draw.
+            way: How.
+            more: Further options.
+
+        Returns:
+            Where the model is, until someone removes it, and the answer.
+        """
+        name = f"{way.label}-{draw}"
+        source = self.fisher if way.steps else ()
+        asked = (*self.data, "--forget", str(self.forget(draw)), *source, *more, *way.options)
+        model = self.work / name
+        original = str(self.original())
+        return model, self.speu("unlearn", original, *asked, "--force", "-o", str(model), keep=name)
+
     def served_row(self, draw: str, way: Way) -> Json:
         """Serve the request of a draw in one way, measure the model, and remove it.
 
@@ -139,10 +158,7 @@ class Study(Commands):
         name = f"{way.label}-{draw}"
         aim = self.measured(self.retrained(draw), self.forget(draw), f"retrained-{draw}")
         target = ("--target-loss", str(aim["loss"])) if way.at_reference else ()
-        source = self.fisher if way.steps else ()
-        asked = (*self.data, "--forget", str(self.forget(draw)), *source, *target, *way.options)
-        model = self.work / name
-        answer = self.speu("unlearn", str(self.original()), *asked, "--force", "-o", str(model), keep=name)
+        model, answer = self.served(draw, way, *target)
         row: Json = {"method": way.name, "draw": draw, **costs(answer)}
         if REFUSED in answer:
             return {**row, **NOT_MEASURED, REFUSED: True}
@@ -160,11 +176,32 @@ class Study(Commands):
             name: Under which the answer is kept.
 
         Returns:
-            ``U``, ``R`` and ``T``, the scores on the three sets; MIA, AUC and the forget loss.
+            As `figures`.
+        """
+        return self.figures(self.evaluated(model, forget, f"eval-{name}"))
+
+    def evaluated(
+        self, model: Path, forget: Path, keep: str, *more: str, test: str = "test"
+    ) -> dict[str, Json]:
+        """Measure a model; D_r by a sample.
+
+        Args:
+            model: Its folder.
+            forget: Id list of D_f.
+            keep: Name of the answer.
+            more: Further options.
+            test: The rows that stand for unseen ones: ``test`` or ``heldout``.
+
+        Returns:
+            Each metric, by its own name.
         """
         remaining = ("--max-remaining", str(self.setting.sizes[self.data_set.name].remaining))
-        asked = (*self.data, "--forget", str(forget), "--test", str(self.cut / "test.jsonl"), *remaining)
-        answer = self.speu("eval", str(model), *asked, keep=f"eval-{name}")["result"]["model"]
+        asked = (*self.data, "--forget", str(forget), "--test", str(self.cut / f"{test}.jsonl"), *remaining)
+        found: dict[str, Json] = self.speu("eval", str(model), *asked, *more, keep=keep)["result"]["model"]
+        return found
+
+    def figures(self, answer: dict[str, Json]) -> dict[str, float]:
+        """``U``, ``R`` and ``T``, the scores on the three sets; MIA, AUC and the forget loss."""
         scores = {part[0].upper(): f"{part}_{self.data_set.score}" for part in PARTS}
         return {short: answer[long]["value"] for short, long in {**scores, **OTHERS}.items()}
 

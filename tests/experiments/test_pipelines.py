@@ -12,6 +12,9 @@ from typing import Any
 import commands
 import pytest
 import reproduce
+from quality import experiment
+from quality.rows import OTHER_SEED
+from quality.variants import DEFAULT, DEFAULT_SO, PAPER, PAPER_SO, VARIANTS
 from settings import SETTINGS, Size
 
 import tiny
@@ -26,6 +29,7 @@ TINY = replace(
     heldout=8,
     sparsities=(0, 0.5),
     kinds_sparsities=(0.5,),
+    further={"sst2": (2,)},
 )
 
 
@@ -119,6 +123,37 @@ def test_requests_follow_each_other_in_each_way(home: Path, calls: list[tuple[st
     assert calls == []
     assert "free SO" in text
     assert "aided" not in text
+
+
+def test_recipes_are_compared_on_every_draw(
+    home: Path, calls: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = (PAPER_SO, PAPER, DEFAULT_SO, DEFAULT)
+    chosen = [one for one in VARIANTS if one in kept or one.holds_directions]
+    monkeypatch.setattr(experiment, "VARIANTS", chosen)
+    text, rows = reproduced(home, "quality")
+    of_draws = {(row["method"], row["draw"]) for row in rows if row["part"] == "draws"}
+    assert {(one.name, draw) for one in chosen for draw in ("a", "2")} <= of_draws
+    assert {draw for method, draw in of_draws if method == OTHER_SEED} == {"a"}
+    assert {row["line"] for row in rows if row["part"] == "ends"} > {PAPER_SO.name, PAPER.name}
+    assert "| gap of the worst draw at most 2.0 |" in text
+    served = [call for call in calls if call[0] == "unlearn"]
+    statistics = {Path(call[call.index("--fisher") + 1]).stem for call in served}
+    assert statistics == {"fisher", "fisher-directions"}
+    assert {path.name.split("quality-smoke")[1] for path in (home / "quality").iterdir()} >= {
+        ".json",
+        ".md",
+        "-gaps.svg",
+        "-ends.svg",
+    }
+    models = {path.name for path in (home / "work/smoke/MiniLM/sst2").iterdir() if path.is_dir()}
+    assert models >= {"original", "retrained-a", "retrained-seed-1-a", "retrained-2"}
+    assert not any(name.startswith(("paper", "default")) for name in models)
+
+    calls.clear()
+    again, _ = reproduced(home, "quality")
+    assert calls == []
+    assert again == text
 
 
 def test_what_is_missing_is_told(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

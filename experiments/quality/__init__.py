@@ -1,0 +1,1 @@
+"""How near a recipe comes to retraining, on every set and draw, and what each of its parts adds."""

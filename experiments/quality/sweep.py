@@ -1,0 +1,60 @@
+"""How scores fall as a step forgets more: one draw, several ends of the same step."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from commands import REFUSED, Json
+from matplotlib.figure import Figure
+from over_draws import interval
+from panels import SCORES, Panels
+from paper_numbers import PERCENT
+from study import ORIGINAL, RETRAINED, Study
+
+from quality.rows import DIRECTIONS, Draw
+from quality.variants import EACH, PAPER, PAPER_SO, Variant
+
+OF_RT = (0.5, 0.75, 1.0, 1.5)  # target losses, in forget losses of the retrained model
+STEPS = (1, 2, 3, 5)
+EACH_ROW = "each row, by steps"
+
+
+def sweep_rows(study: Study) -> list[Json]:
+    """Serve the first draw along one direction to several losses, and with a target for each row in steps.
+
+    Args:
+        study: The set.
+
+    Returns:
+        The original and the retrained model, and every point; ``line`` says to which line it belongs.
+    """
+    draw = Draw(study, study.draws[0])
+    lines: list[tuple[str, Variant, tuple[str, ...]]] = []
+    for variant in (PAPER_SO, PAPER):
+        for part in OF_RT:
+            name, label = f"{variant.name} at {part:g} of RT's loss", f"{variant.label}-at-{part:g}"
+            target = ("--target-loss", str(part * draw.aim["loss"]))
+            lines.append((variant.name, replace(variant, name=name, label=label), target))
+    for steps in STEPS:
+        recipe = {**EACH, "steps": steps}
+        lines.append((EACH_ROW, Variant(f"each row, {steps} steps", f"sweep-each-{steps}", recipe), ()))
+    directions = study.work / f"{DIRECTIONS}.safetensors"
+    rows = [{**row, "line": row["method"]} for row in draw.references()[:2]]
+    rows += [
+        {**draw.served(variant.way(study, directions), *target), "line": line}
+        for line, variant, target in lines
+    ]
+    return rows
+
+
+def sweep_picture(rows: Sequence[Json], title: str) -> Figure:
+    """Scores against the forget loss, RT and the original as levels."""
+    panels = Panels(title, "forget loss")
+    for score in SCORES:
+        for line in (PAPER_SO.name, PAPER.name, EACH_ROW):
+            there = [row for row in rows if row["line"] == line and REFUSED not in row]
+            found = sorted((row["loss"], interval([PERCENT * row[score]])) for row in there)
+            panels.line(score, line, found)
+    for method in (RETRAINED, ORIGINAL):
+        row = next(row for row in rows if row["line"] == method)
+        panels.level(method, {score: interval([PERCENT * row[score]]) for score in SCORES})
+    return panels.finished()

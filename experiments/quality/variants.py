@@ -1,0 +1,112 @@
+"""The recipes that are compared: the two that have names, and others that differ from them in one part."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from data_cuts import NoDataError
+from study import Study, Way
+
+Recipe = str | Mapping[str, str | float | int]
+
+SO, SPE_SO = "so", "spe-so"
+ALL_IS_WITHIN = 1e9
+MEAN: Mapping[str, str | float | int] = {"target": "mean"}
+# What the checks of `default` would refuse is measured too.
+EACH: Mapping[str, str | float | int] = {"target": "each", "steps": 3, "held": 64, "width": ALL_IS_WITHIN}
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to make a step.
+
+    Attributes:
+        name: In tables.
+        label: In file names.
+        recipe: The name of one, or what its file says.
+        method: ``spe-so`` or ``so``.
+    """
+
+    name: str
+    label: str
+    recipe: Recipe
+    method: str = SPE_SO
+
+    @property
+    def checked(self) -> bool:
+        """Whether held-out rows are given to the request, which must be answered as before."""
+        return self.recipe == "default" or (
+            not isinstance(self.recipe, str) and self.recipe["target"] == "each"
+        )
+
+    @property
+    def holds_directions(self) -> bool:
+        """Whether it needs statistics with coherent directions."""
+        return not isinstance(self.recipe, str) and "hold_directions" in self.recipe
+
+    def way(self, study: Study, directions: Path) -> Way:
+        """Name the options, and write the recipe's file.
+
+        Args:
+            study: Where.
+            directions: The statistics that hold directions.
+
+        Returns:
+            As a user would serve a request with it.
+        """
+        recipe = self.recipe
+        if not isinstance(recipe, str):
+            recipe = str(written(recipe, study.work / f"recipe-{self.label}.toml"))
+        statistics = ("--fisher", str(directions)) if self.holds_directions else study.fisher
+        options = ("--method", self.method, "--recipe", recipe, *statistics)
+        return Way(self.name, self.label, (*options, *(study.holdout if self.checked else ())), steps=False)
+
+
+PAPER_SO = Variant("paper, SO", "paper-so", "paper", SO)
+PAPER = Variant("paper", "paper", "paper")
+DEFAULT_SO = Variant("default, SO", "default-so", "default", SO)
+DEFAULT = Variant("default", "default", "default")
+
+VARIANTS = (
+    PAPER_SO,
+    PAPER,
+    Variant("paper + remembered rows", "paper-remembered", {**MEAN, "examples": "remembered"}),
+    Variant("paper + directions held", "paper-directions", {**MEAN, "hold_directions": math.inf}),
+    Variant("paper + root of the loss", "paper-root", {**MEAN, "objective": "root"}),
+    Variant("paper + margin", "paper-margin", {**MEAN, "objective": "margin"}),
+    Variant("paper + 4 steps", "paper-4-steps", {**MEAN, "steps": 4}),
+    Variant("each row, 1 step", "each-1-step", {**EACH, "steps": 1}),
+    Variant("each row, 3 steps, none held", "each-none-held", {**EACH, "held": 0}),
+    Variant("each row, 3 steps, 64 held", "each", EACH),
+    Variant("each row, 3 steps, 256 held", "each-256-held", {**EACH, "held": 256}),
+    Variant("each row, 64 held, damping 1", "each-damping-1", {**EACH, "damping": 1.0}),
+    Variant("each row, 64 held, ridge 0.03", "each-ridge-0.03", {**EACH, "ridge": 0.03}),
+    DEFAULT_SO,
+    DEFAULT,
+)
+
+
+def written(recipe: Mapping[str, str | float | int], path: Path) -> Path:
+    """Write a recipe as TOML; one that is there is the same.
+
+    Args:
+        recipe: Its keys.
+        path: Of the file.
+
+    Returns:
+        The path.
+
+    Raises:
+        NoDataError: Another recipe was written there, and models were made with it.
+    """
+    text = "".join(f"{key} = {_toml(value)}\n" for key, value in recipe.items())
+    if path.exists() and path.read_text() != text:
+        raise NoDataError(f"{path} was another recipe: choose another WORK, or remove what was made with it")
+    path.write_text(text)
+    return path
+
+
+def _toml(value: str | float | int) -> str:
+    return "inf" if value == math.inf else json.dumps(value)

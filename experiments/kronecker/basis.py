@@ -1,6 +1,6 @@
 """The eigenbasis of the Kronecker factors, on the slices of a mask.
 
-An example's gradient of a weight is G_x = Σ_t δ_t ⊗ a_t, ``[rows, columns]``. A mask selects rows of it, features
+An example's gradient of a weight is G_x = Σ_t δ_t ⊗ a_t, ``[rows, columns]``. A mask selects rows, features
 of δ, or columns, features of a. The factors are made of these features alone: an eigenvector of the whole
 factor would mix them with frozen ones.
 """

@@ -77,7 +77,8 @@ def test_bases_diagonalise_the_factors_of_the_layer(tmp_path: Path) -> None:
     case = make_case(tmp_path, "bert", count=SIZE)
     part = matrix_slices(half_mask(case), case.model)
     path = "bert.encoder.layer.0.intermediate.dense"
-    module, factors = case.model.get_submodule(path), []
+    module = case.model.get_submodule(path)
+    factors: list[tuple[Tensor, Tensor]] = []
 
     def listen(_: object, args: tuple[Tensor], output: Tensor) -> None:
         inputs = args[0].detach()
@@ -90,8 +91,8 @@ def test_bases_diagonalise_the_factors_of_the_layer(tmp_path: Path) -> None:
     rows = part[f"{path}.weight"].indices
     assert part[f"{path}.weight"].axes == (0,)
     assert len(factors) == SIZE - FORGET
-    g = sum(deltas[:, rows].T @ deltas[:, rows] for _, deltas in factors)
-    a = sum(inputs.T @ inputs for inputs, _ in factors)
+    g = torch.stack([deltas[:, rows].T @ deltas[:, rows] for _, deltas in factors]).sum(0)
+    a = torch.stack([inputs.T @ inputs for inputs, _ in factors]).sum(0)
     basis = find_bases(sample_of(case), part)[f"{path}.weight"]
     for q, factor in ((basis.left, g), (basis.right, a)):
         turned = q.T @ factor @ q

@@ -74,11 +74,8 @@ def test_every_curvature_forgets_alike_and_is_measured(
 
 
 def test_the_sample_is_of_what_remains(home: Home) -> None:
-    sources = Sources(
-        home.model,
-        home.folder / "plain",
-        *(home.path(name) for name in ("train.jsonl", "ids.txt", "test.jsonl")),
-    )
+    train, ids, test = (home.path(name) for name in ("train.jsonl", "ids.txt", "test.jsonl"))
+    sources = Sources(home.model, home.folder / "plain", train, ids, test)
     opened = open_sources(sources, 0, 1.0, Runtime())
     assert opened.mask.counts() == {"heads": (8, 8), "filters": (48, 48)}
     forgotten = set(opened.forget.encoded.ids)

@@ -159,6 +159,7 @@ def plan(
         planned=int(portion.planned.sum()),
         shard=part,
         selected=settled.selected,
+        losses=np.zeros(int(portion.used.sum())),
     )
     memory, seconds = of_process.memory, of_process.operations / timed.rate
     planned = FisherPlan(

@@ -344,6 +344,11 @@ CASES: dict[str, tuple[Case, int, str]] = {
         ARTIFACT,
         "'rows' and 'used' do not fit each other",
     ),
+    "losses that do not fit": (
+        forged_statistics(lambda _, tensors: halved("losses", tensors)),
+        ARTIFACT,
+        "'losses' and 'used' do not fit each other",
+    ),
     "statistics that lack a tensor": (
         forged_statistics(lambda _, tensors: tensors.pop(first("gradient/", tensors))),
         ARTIFACT,

@@ -209,7 +209,8 @@ def test_shards_without_some_examples_of_the_run_are_refused(bert: Home, tmp_pat
     used = artifact.tensors["used"].clone()
     used[used.nonzero()[0]] = False
     data = artifact.record["data"] | {"used": int(used.sum())}
-    change(shards[1], tmp_path / "two", record={"data": data}, used=used)
+    losses = artifact.tensors["losses"][1:].clone()
+    change(shards[1], tmp_path / "two", record={"data": data}, used=used, losses=losses)
     refused(
         [shards[0], tmp_path / "two", shards[2]],
         tmp_path,

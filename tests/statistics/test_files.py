@@ -91,6 +91,7 @@ def statistics_file(sums: Statistics | None = None, **changes: Any) -> Statistic
         seed=7,
         collected=WHOLE,
         planned=ROWS - 1,
+        losses=np.linspace(0, 2, ROWS - 1),
     )
     return replace(file, **changes)
 
@@ -159,7 +160,14 @@ def test_what_is_written_is_read(make: Callable[[], StatisticsFile], tmp_path: P
         assert getattr(found, name) == getattr(expected, name)
     for name in ("rows", "used", "holdout_losses"):
         assert np.array_equal(getattr(found, name), getattr(expected, name))
+    assert found.losses is not None
+    assert np.allclose(found.losses, np.linspace(0, 2, ROWS - 1), rtol=1e-6)
     check_statistics(found, tmp_path / "file", checkpoint(), LAYOUT)
+
+
+def test_a_file_without_losses_is_read(tmp_path: Path) -> None:
+    write_statistics(tmp_path / "file", statistics_file(losses=None), force=False)
+    assert read_statistics(tmp_path / "file").losses is None
 
 
 @pytest.mark.parametrize("make", [statistics_file, only_mask, sliced, all_parameters])
@@ -223,6 +231,7 @@ def test_the_record_and_the_names_of_the_tensors(tmp_path: Path) -> None:
         "sampled": [SAMPLED],
         "rows": [ROWS],
         "used": [ROWS],
+        "losses": [ROWS - 1],
         "holdout_losses": [2],
     }
     assert read_statistics(tmp_path / "file").shard == Shard(2, 3)

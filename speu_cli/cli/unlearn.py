@@ -47,6 +47,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o unlearned/
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --dry-run
+  speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --recipe default -o new/
   speu unlearn model/ --method npo --mask mask.safetensors --data train.jsonl --forget ids.txt -o unlearned/
   speu unlearn --state state/ --forget ids.txt --request-id R-2026-017 -o unlearned/
 """

@@ -184,6 +184,11 @@ def unlearn(
             chosen_recipe,
             {"--rate": rate, "--target-loss": target_loss, "--hold-directions": hold_directions},
         )
+    elif holdout is not None:
+        raise InputError(
+            f"recipe {chosen_recipe.name} does not check its step, so it has no --holdout",
+            hint="take --recipe default",
+        )
     if damping is not None:
         chosen_recipe = chosen_recipe.with_damping(damping)
     if output is not None and not dry_run:

@@ -214,3 +214,8 @@ def test_a_file_that_says_what_the_paper_does_does_it(bert: Home, tmp_path: Path
     unlearn(bert, tmp_path / "paper", recipe="paper")
     one, other = weights(tmp_path / "file"), weights(tmp_path / "paper")
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_held_out_examples_are_refused_where_nothing_is_checked(bert: Home, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="recipe paper does not check its step, so it has no --holdout"):
+        unlearn(bert, tmp_path / "new", recipe="paper", holdout=bert.path("dev.jsonl"))

@@ -178,19 +178,12 @@ def unlearn(
     runtime = runtime or Runtime()
     mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, kv, objective, within)
     _check_request(output, mask, method, rate, hold_directions, dry_run=dry_run)
-    chosen_recipe = find_recipe(recipe)
-    if chosen_recipe.target == "each":
-        _refuse_what_one_direction_has(
-            chosen_recipe,
-            {"--rate": rate, "--target-loss": target_loss, "--hold-directions": hold_directions},
-        )
-    elif holdout is not None:
-        raise InputError(
-            f"recipe {chosen_recipe.name} does not check its step, so it has no --holdout",
-            hint="take --recipe default",
-        )
-    if damping is not None:
-        chosen_recipe = chosen_recipe.with_damping(damping)
+    of_one_direction = {
+        "--rate": rate,
+        "--target-loss": target_loss,
+        "--hold-directions": hold_directions,
+    }
+    chosen_recipe = _settled_recipe(recipe, damping, holdout, of_one_direction)
     if output is not None and not dry_run:
         inputs = (model, fisher, data, forget, mask)
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
@@ -292,18 +285,36 @@ def _check_request(
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
 
 
-def _refuse_what_one_direction_has(recipe: Recipe, given: Mapping[str, float | None]) -> None:
-    """Refuse options of a step along one direction.
+def _settled_recipe(
+    name: str | Path, damping: float | None, holdout: str | None, of_one_direction: Mapping[str, float | None]
+) -> Recipe:
+    """Find the recipe, and refuse what it has no use for.
+
+    Args:
+        name: Of the recipe.
+        damping: In place of its own.
+        holdout: Source that only a recipe that checks its step looks at.
+        of_one_direction: Options that a recipe with many targets does not have.
+
+    Returns:
+        The recipe.
 
     Raises:
-        InputError: One was given.
+        InputError: There is none of that name, or an option is not for it.
     """
-    for name, value in given.items():
-        if value is not None:
-            raise InputError(
-                f"recipe {recipe.name} gives each example a target of its own, so it has no {name}",
-                hint="take --recipe paper",
-            )
+    recipe = find_recipe(name)
+    if recipe.target == "mean" and holdout is not None:
+        raise InputError(
+            f"recipe {recipe.name} does not check its step, so it has no --holdout",
+            hint="take --recipe default",
+        )
+    odd = [option for option, value in of_one_direction.items() if value is not None]
+    if recipe.target == "each" and odd:
+        raise InputError(
+            f"recipe {recipe.name} gives each example a target of its own, so it has no {odd[0]}",
+            hint="take --recipe paper",
+        )
+    return recipe if damping is None else recipe.with_damping(damping)
 
 
 def _given_mask(session: Session, mask: Path | None, method: Method) -> ChosenMask | None:

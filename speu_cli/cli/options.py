@@ -81,11 +81,14 @@ SeedOption = Annotated[
     int, of_method("--seed", metavar="N", parser=values.whole(least=0), help="Seed of the random choices.")
 ]
 
+FORGET_EXAMPLES = (
+    "Which of the examples to forget count: all, or those whose loss is below that of unseen ones."
+)
 ForgetExamplesOption = Annotated[
     ForgetExamples,
     of_method(
         "--forget-examples",
-        help="Which of the examples to forget count: all, or those whose loss is below that of unseen ones.",
+        help=FORGET_EXAMPLES,
     ),
 ]
 OptionalForgetExamplesOption = Annotated[
@@ -93,7 +96,7 @@ OptionalForgetExamplesOption = Annotated[
     of_method(
         "--forget-examples",
         show_default="as the recipe says",
-        help="Which of the examples to forget count: all, or those whose loss is below that of unseen ones.",
+        help=FORGET_EXAMPLES,
     ),
 ]
 TargetLossOption = Annotated[

@@ -11,9 +11,10 @@ from speu_cli.data.batches import Batch, Schedule
 from speu_cli.progress import Progress
 from speu_cli.statistics.by_autograd import differentiable
 from speu_cli.statistics.memory import give_back, out_of_memory
+from speu_cli.statistics.running import shape_of, wide
 from speu_cli.statistics.steps import Step
 from speu_cli.statistics.wanted import Part, Wanted
-from speu_cli.structures.entries import take, taken_shape
+from speu_cli.structures.entries import take
 from speu_cli.tasks.base import Task
 from speu_cli.tasks.encoded import Encoded
 
@@ -99,9 +100,8 @@ def empty_directions(model: nn.Module, wanted: Wanted) -> tuple[dict[str, Tensor
 
 
 def _zeros(parameter: Tensor, part: Part | None, count: int) -> Tensor:
-    shape = parameter.shape if part is None else taken_shape(parameter.shape, part.axes, len(part.indices))
     place = "meta" if parameter.is_meta else "cpu"
-    return torch.zeros(count, *shape, dtype=torch.promote_types(parameter.dtype, torch.float32), device=place)
+    return torch.zeros(count, *shape_of(parameter, part), dtype=wide(parameter.dtype), device=place)
 
 
 def sum_directions(

@@ -185,7 +185,7 @@ def unlearn(
     }
     chosen_recipe = _settled_recipe(recipe, damping, holdout, of_one_direction)
     if output is not None and not dry_run:
-        inputs = (model, fisher, data, forget, mask)
+        inputs = (model, fisher, data, forget, mask, holdout)
         check_checkpoint_output(output, force=runtime.force, inputs=inputs)
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     require_parameters(file, fisher)
@@ -239,7 +239,7 @@ def unlearn(
         selected=chosen.mask.counts(),
         parameters_changed=done.entries,
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
-        reads=[str(path) for path in (model, fisher, data, forget, mask) if path is not None],
+        reads=[str(path) for path in (model, fisher, data, forget, mask, holdout) if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
         recipe=None if method == "ssd" else chosen_recipe.name,
         criterion={check.name: check.value for check in done.checks},

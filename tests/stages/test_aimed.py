@@ -219,3 +219,14 @@ def test_a_file_that_says_what_the_paper_does_does_it(bert: Home, tmp_path: Path
 def test_held_out_examples_are_refused_where_nothing_is_checked(bert: Home, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="recipe paper does not check its step, so it has no --holdout"):
         unlearn(bert, tmp_path / "new", recipe="paper", holdout=bert.path("dev.jsonl"))
+
+
+def test_an_output_that_holds_the_held_out_examples_is_refused(bert: Home, tmp_path: Path) -> None:
+    output = tmp_path / "new"
+    unlearn(bert, output)
+    inside = output / "dev.jsonl"
+    inside.write_bytes(Path(bert.path("dev.jsonl")).read_bytes())
+    again = {"holdout": str(inside), "runtime": speu_cli.Runtime(force=True)}
+    with pytest.raises(InputError, match="would replace"):
+        unlearn(bert, output, recipe=recipe(tmp_path), **again)
+    assert inside.exists()

@@ -6,11 +6,15 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 Json = dict[str, Any]
+One = TypeVar("One")
+Answer = TypeVar("Answer")
 
 NO_SAFE_STEP = 8
 KIBIBYTE = 1024
@@ -76,3 +80,18 @@ def run(arguments: tuple[str, ...]) -> Json:
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
     return {"result": json.loads(told), **taken}
+
+
+def at_once(jobs: int, do: Callable[[One], Answer], things: Iterable[One]) -> list[Answer]:
+    """Do something for each of some things, several at a time, for most of it is waiting for commands.
+
+    Args:
+        jobs: How many at a time.
+        do: What.
+        things: For which; what one needs of another must be there.
+
+    Returns:
+        The answers, in the order of the things.
+    """
+    with ThreadPoolExecutor(jobs) as pool:
+        return list(pool.map(do, things))

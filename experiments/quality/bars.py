@@ -109,7 +109,8 @@ def _agreement(of: Compared) -> Verdict:
 
 def _time(of: Compared) -> Verdict:
     longest = max(of.values("time_share"), default=math.nan)
-    return Verdict(longest <= TIME, f"1/{1 / longest:.0f} at the longest")
+    told = "not measured" if math.isnan(longest) else f"1/{1 / longest:.0f} at the longest"
+    return Verdict(longest <= TIME, told)
 
 
 BARS: dict[str, Callable[[Compared], Verdict]] = {

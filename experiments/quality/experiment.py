@@ -48,11 +48,15 @@ def run(place: Place, target: str) -> Outcome:
     for name in names:
         study = place.study(SETS[name])
         files += statistics(study)
-        rows += rows_of(study, VARIANTS)
+        rows += rows_of(study, VARIANTS, place.jobs)
         if name == setting.case_study:
-            ends = sweep_rows(study)
+            ends = sweep_rows(study, place.jobs)
+    for row in (*rows, *ends) if place.jobs > 1 else ():
+        row.pop("time_share", None)  # of commands that slowed each other down
     model = setting.models[0].name
-    outcome = Outcome(f"{target.capitalize()} of recipes, {model}", notes(setting), _tables(rows, files))
+    outcome = Outcome(
+        f"{target.capitalize()} of recipes, {model}", notes(setting, place.jobs), _tables(rows, files)
+    )
     outcome.pictures["-gaps"] = gaps_picture(rows, VARIANTS)
     if ends:
         outcome.tables["The same step, ended sooner and later"] = draw_table(ends)
@@ -63,8 +67,9 @@ def run(place: Place, target: str) -> Outcome:
     return outcome
 
 
-def notes(setting: Setting) -> list[str]:
+def notes(setting: Setting, jobs: int = 1) -> list[str]:
     """How it is measured."""
+    alone = "" if jobs == 1 else f" {jobs} commands ran at a time, so times say little."
     return [
         f"{setting.forget} rows to forget in each of {setting.draws} draws of a set, which share none. U, R "
         "and T: the score on the forgotten, the remaining and the test rows; MIA: the fraction of forgotten "
@@ -72,7 +77,7 @@ def notes(setting: Setting) -> list[str]:
         "in points.",
         "AUC: the chance that a forgotten row is known better than a held-out one. Agreement, on the "
         "forgotten rows: rank correlation of the losses, and mean difference of the confidence, of model and "
-        "RT. Times are of whole processes. SPE-SO with 90 % frozen where nothing else is said.",
+        f"RT. Times are of whole processes.{alone} SPE-SO with 90 % frozen where nothing else is said.",
         "A variant with a target for each row is written however other rows changed, with `width` at 1e9, "
         "but not where the forgotten rows do not look unseen; `default` is refused, or tries a further way, "
         "as for a user. Both are given the held-out rows, which no model was trained on. There is no public "

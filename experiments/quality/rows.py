@@ -5,9 +5,10 @@ import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from pathlib import Path
 
-from commands import REFUSED, Json
+from commands import REFUSED, Json, at_once
 from paper_numbers import PERCENT
 from study import NOT_MEASURED, ORIGINAL, RETRAINED, Study, Way, costs, gap
 
@@ -150,12 +151,25 @@ def statistics(study: Study) -> list[Json]:
     ]
 
 
-def rows_of(study: Study, variants: Sequence[Variant]) -> list[Json]:
-    """The original and the retrained models, and every variant, on every draw of a set."""
+def rows_of(study: Study, variants: Sequence[Variant], jobs: int = 1) -> list[Json]:
+    """Measure the original and the retrained models, and every variant, on every draw of a set.
+
+    Args:
+        study: The set, whose original model and statistics are there.
+        variants: To serve each draw with.
+        jobs: How many commands run at once.
+
+    Returns:
+        Draw by draw, the references first.
+    """
     directions = study.work / f"{DIRECTIONS}.safetensors"
     ways = [variant.way(study, directions) for variant in variants]
-    rows: list[Json] = []
-    for draw in draws_of(study):
-        rows += draw.references()
-        rows += [draw.served(way) for way in ways]
-    return rows
+    draws = draws_of(study)
+    references = at_once(jobs, Draw.references, draws)  # first: all requests are compared with them
+    served = iter(at_once(jobs, _served, [(draw, way) for draw in draws for way in ways]))
+    return [row for known in references for row in (*known, *islice(served, len(ways)))]
+
+
+def _served(asked: tuple[Draw, Way]) -> Json:
+    draw, way = asked
+    return draw.served(way)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from commands import REFUSED, Json
+from commands import REFUSED, Json, at_once
 from matplotlib.figure import Figure
 from over_draws import interval
 from panels import SCORES, Panels
@@ -18,11 +18,12 @@ STEPS = (1, 2, 3, 5)
 EACH_ROW = "each row, by steps"
 
 
-def sweep_rows(study: Study) -> list[Json]:
+def sweep_rows(study: Study, jobs: int = 1) -> list[Json]:
     """Serve the first draw along one direction to several losses, and with a target for each row in steps.
 
     Args:
         study: The set.
+        jobs: How many commands run at once.
 
     Returns:
         The original and the retrained model, and every point; ``line`` says to which line it belongs.
@@ -39,10 +40,11 @@ def sweep_rows(study: Study) -> list[Json]:
         lines.append((EACH_ROW, Variant(f"each row, {steps} steps", f"sweep-each-{steps}", recipe), ()))
     directions = study.work / f"{DIRECTIONS}.safetensors"
     rows = [{**row, "line": row["method"]} for row in draw.references()[:2]]
-    rows += [
-        {**draw.served(variant.way(study, directions), *target), "line": line}
-        for line, variant, target in lines
-    ]
+    rows += at_once(
+        jobs,
+        lambda point: {**draw.served(point[1].way(study, directions), *point[2]), "line": point[0]},
+        lines,
+    )
     return rows
 
 

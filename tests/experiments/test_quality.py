@@ -146,3 +146,8 @@ def test_further_draws_share_no_row_with_the_others(tmp_path: Path) -> None:
     assert study.forget("5").read_text().split() == ["11", "12", "13", "14", "15"]
     with pytest.raises(NoDataError, match="need 108 rows, found 20"):
         further_draws(replace(study, setting=replace(setting, further={"sst2": (100,)})))
+
+
+def test_times_that_were_not_measured_meet_no_bar() -> None:
+    rows = [{key: value for key, value in one.items() if key != "time_share"} for one in good()]
+    assert str(verdicts(rows)["a request takes at most 1/50 of retraining"]) == "not met: not measured"

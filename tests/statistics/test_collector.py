@@ -133,10 +133,11 @@ def test_half_precision_is_summed_in_single(family: str, tmp_path: Path) -> None
 @pytest.mark.gpu
 @families
 def test_a_gpu_gives_what_the_processor_gives(family: str, tmp_path: Path) -> None:
+    """Llama's norms are computed in single precision, whatever that of the model."""
     case = make_case(tmp_path, family)
     expected = collected(case)
     case.model.to("cuda")
-    assert largest_difference(collected(case), expected) < EXACT
+    assert largest_difference(collected(case), expected) < (SINGLE if family == "llama" else EXACT)
 
 
 @scopes

@@ -74,12 +74,13 @@ def compared(rows: Iterable[Json], chosen: Variant, on_all: Variant) -> Compared
 def _mean_gap(of: Compared) -> Verdict:
     gaps, noise = of.values("gap"), of.between_seeds("gap")
     mean = fmean(gaps or [math.nan])
-    return Verdict(mean <= GAP or mean <= noise, f"{mean:.2f}, between seeds {noise:.2f}{_refused(of)}")
+    met = _none_refused(of) and (mean <= GAP or mean <= noise)
+    return Verdict(met, f"{mean:.2f}, between seeds {noise:.2f}{_refused(of)}")
 
 
 def _worst_gap(of: Compared) -> Verdict:
     worst = max(of.values("gap"), default=math.nan)
-    return Verdict(worst <= WORST, f"{worst:.2f}{_refused(of)}")
+    return Verdict(_none_refused(of) and worst <= WORST, f"{worst:.2f}{_refused(of)}")
 
 
 def _near(name: str) -> Callable[[Compared], Verdict]:
@@ -127,6 +128,10 @@ BARS: dict[str, Callable[[Compared], Verdict]] = {
 def _in_every(of: Compared, met: Sequence[bool]) -> Verdict:
     """A draw that was refused does not meet it."""
     return Verdict(0 < sum(met) == len(of.rows), f"in {sum(met)} of {len(of.rows)}")
+
+
+def _none_refused(of: Compared) -> bool:
+    return len(of.rows) == len(of.values("gap"))
 
 
 def _refused(of: Compared) -> str:

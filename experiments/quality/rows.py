@@ -152,7 +152,7 @@ def statistics(study: Study) -> list[Json]:
 
 
 def rows_of(study: Study, variants: Sequence[Variant], jobs: int = 1) -> list[Json]:
-    """Measure the original and the retrained models, and every variant, on every draw of a set.
+    """Measure the original and the retrained models and the variants on the draws of a set.
 
     Args:
         study: The set, whose original model and statistics are there.
@@ -160,14 +160,17 @@ def rows_of(study: Study, variants: Sequence[Variant], jobs: int = 1) -> list[Js
         jobs: How many commands run at once.
 
     Returns:
-        Draw by draw, the references first.
+        Draw by draw, the references first; on all but the first draw only what is measured on every one.
     """
     directions = study.work / f"{DIRECTIONS}.safetensors"
     ways = [variant.way(study, directions) for variant in variants]
-    draws = draws_of(study)
-    references = at_once(jobs, Draw.references, draws)  # first: all requests are compared with them
-    served = iter(at_once(jobs, _served, [(draw, way) for draw in draws for way in ways]))
-    return [row for known in references for row in (*known, *islice(served, len(ways)))]
+    first, *others = draws_of(study)
+    on_every = [way for variant, way in zip(variants, ways, strict=True) if variant.on_every_draw]
+    asked = [(first, ways), *((draw, on_every) for draw in others)]
+    references = at_once(jobs, Draw.references, [first, *others])  # all requests are compared with them
+    served = iter(at_once(jobs, _served, [(draw, way) for draw, of_draw in asked for way in of_draw]))
+    found = zip(references, asked, strict=True)
+    return [row for known, (_, of_draw) in found for row in (*known, *islice(served, len(of_draw)))]
 
 
 def _served(asked: tuple[Draw, Way]) -> Json:

@@ -43,6 +43,11 @@ class Variant:
         )
 
     @property
+    def on_every_draw(self) -> bool:
+        """Whether it is measured on every draw, as the recipes with names are; on the first alone if not."""
+        return isinstance(self.recipe, str)
+
+    @property
     def holds_directions(self) -> bool:
         """Whether it needs statistics with coherent directions."""
         return not isinstance(self.recipe, str) and "hold_directions" in self.recipe

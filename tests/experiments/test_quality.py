@@ -83,7 +83,9 @@ def test_a_refused_draw_is_named_and_meets_nothing_that_every_draw_has_to() -> N
     rows = good()
     rows[1] = {**rows[1], **LACKING, "refused": True}
     told = verdicts(rows)
-    assert str(told["mean gap at most 1.0, or no larger than between seeds"]).endswith("(1 of 3 refused)")
+    for bar in ("mean gap at most 1.0, or no larger than between seeds", "gap of the worst draw at most 2.0"):
+        assert not told[bar].met
+        assert str(told[bar]).endswith("(1 of 3 refused)")
     assert not told["R within 0.5 of RT's in every draw"].met
     assert "R in 2 of 3, T in 2 of 3" in str(told["SPE-SO ahead of SO on R and T in most draws"])
     assert "default (refused) | – |" in draw_table(rows)

@@ -138,12 +138,12 @@ def unlearn(
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
 ) -> UnlearnResult:
-    """Make a model forget examples: one second-order step on the units that matter (Eq. 10), or dampening.
+    """Make a model forget examples: a second-order step on the units that matter (Eq. 10), or dampening.
 
     Args:
         model: Folder of the checkpoint.
         fisher: Statistics file of its training set: of whole parameters, or of the slices of ``mask``.
-        data: The training set; only the forget set is read by the model.
+        data: The training set; the model reads the forget set, and with ``default`` some remaining examples.
         forget: Id list of the forget set.
         output: Checkpoint folder to write; may be None for a dry run.
         mask: Mask file. Default: the mask is made from this request.

@@ -111,6 +111,7 @@ def test_a_step_for_a_figure_ends_at_the_retrained_models_loss(
     asked = [call for call in calls if call[0] == "unlearn"]
     assert {float(call[call.index("--target-loss") + 1]) for call in asked} == set(aim.values())
     assert {call[call.index("--kinds") + 1] for call in asked} >= {"heads", "filters"}
+    assert {call[call.index("--recipe") + 1] for call in asked} == {"paper"}
 
 
 def test_requests_follow_each_other_in_each_way(home: Path, calls: list[tuple[str, ...]]) -> None:

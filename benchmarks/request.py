@@ -1,5 +1,7 @@
 """How long a deletion request takes once the statistics are there: the whole command, imports included.
 
+The step is the paper's, whose rate is searched.
+
 Usage: ``python benchmarks/request.py MODEL --fisher FILE --data DATA --forget IDS --runs 5 [-o FILE.json]``
 """
 
@@ -41,7 +43,8 @@ def serve(model: str, *inputs: str) -> dict[str, Any]:
     """One request in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         speu = [sys.executable, "-m", "speu_cli"]
-        command = [*speu, "unlearn", model, *inputs, "-o", f"{folder}/new", "--json"]
+        step = ("--recipe", "paper")
+        command = [*speu, "unlearn", model, *inputs, *step, "-o", f"{folder}/new", "--json"]
         started = time.perf_counter()
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         seconds = time.perf_counter() - started

@@ -93,5 +93,7 @@ def at_once(jobs: int, do: Callable[[One], Answer], things: Iterable[One]) -> li
     Returns:
         The answers, in the order of the things.
     """
+    if jobs == 1:
+        return [do(thing) for thing in things]
     with ThreadPoolExecutor(jobs) as pool:
         return list(pool.map(do, things))

@@ -12,7 +12,7 @@ from outcome import Outcome, table
 from paper_numbers import numbers
 from place import Place
 from settings import SETS
-from study import Study, Way, costs, step
+from study import PAPER, Study, Way, costs, step
 
 MEBIBYTE = 2**20
 MOMENTS, FLOAT = 2, 4
@@ -78,7 +78,7 @@ def rows_of(study: Study, draw: str) -> list[Json]:
     of_part = ("--fisher", str(part), "--mask", str(mask))
     training = next(way for way in ways(study.setting, study.model) if way.label == "gd")
     trained = Way("GD", "gd-masked", (*training.options, "--mask", str(mask)), steps=False)
-    stepped = Way("SPE-SO", "spe-so-of-mask", ("--method", "spe-so", *of_part), steps=False)
+    stepped = Way("SPE-SO", "spe-so-of-mask", ("--method", "spe-so", *PAPER, *of_part), steps=False)
     pairs = {
         "second-order step": (study.served_row(draw, step(0)), study.served_row(draw, stepped)),
         "statistics pass": (costs(study.kept("fisher")), costs(pass_of_mask)),

@@ -14,6 +14,7 @@ COMPARED = ("U", "R", "T", "MIA")
 OTHERS = {"MIA": "membership.member_fraction", "AUC": "membership.auc", "loss": "loss.forget"}
 NOT_MEASURED = dict.fromkeys((*COMPARED, "AUC", "loss", "gap"), math.nan)
 ORIGINAL, RETRAINED = "original", "RT"
+PAPER = ("--recipe", "paper")
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Way:
 
 
 def step(sparsity: float, kinds: str = "both", *, at_reference: bool = False) -> Way:
-    """A second-order step; at sparsity 0 on all heads and filters, or all of one kind.
+    """The paper's second-order step; at sparsity 0 on all heads and filters, or all of one kind.
 
     Args:
         sparsity: S.
@@ -48,8 +49,8 @@ def step(sparsity: float, kinds: str = "both", *, at_reference: bool = False) ->
     """
     suffix, told = ("-at-rt", ", RT's loss") if at_reference else ("", "")
     if sparsity == 0 and kinds == "both":
-        return Way(f"SO{told}", f"so{suffix}", ("--method", "so"), at_reference=at_reference)
-    options = ("--method", "spe-so", "--sparsity", str(sparsity), "--kinds", kinds)
+        return Way(f"SO{told}", f"so{suffix}", ("--method", "so", *PAPER), at_reference=at_reference)
+    options = ("--method", "spe-so", "--sparsity", str(sparsity), "--kinds", kinds, *PAPER)
     return Way(f"SPE-SO{told}", f"spe-so-{sparsity}-{kinds}{suffix}", options, at_reference=at_reference)
 
 

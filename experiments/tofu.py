@@ -127,7 +127,7 @@ def ways(tofu: Tofu, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         for objective in OBJECTIVES:
             chosen = ("--mask", tofu.mask(split, objective), "--learning-rate", MASKED_RATE)
             yield f"{objective.upper()}-{method.upper()}", ("--method", method, *chosen)
-    step = ("--fisher", tofu.file("fisher.safetensors"))
+    step = ("--fisher", tofu.file("fisher.safetensors"), "--recipe", "paper")
     probe = tofu.evaluate(split, f"rt-{split}")["model"]["loss.forget"]["value"]
     target = ("--target-loss", str(probe))  # of an unseen author; no others were held out
     yield "SO", (*step, *target, "--method", "so")

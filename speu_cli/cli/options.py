@@ -193,22 +193,30 @@ RateOption = Annotated[
         help="Learning rate; auto searches for the one at which the forgotten examples look unseen.",
     ),
 ]
+MAX_OVERSHOOT = "Refuse a step whose loss lies further above the target than this factor."
 MaxOvershootOption = Annotated[
     float,
+    of_method("--max-overshoot", metavar="X", parser=values.real(least=1), help=MAX_OVERSHOOT),
+]
+OptionalMaxOvershootOption = Annotated[
+    float | None,
     of_method(
         "--max-overshoot",
         metavar="X",
         parser=values.real(least=1),
-        help="Refuse a step whose loss lies further above the target than this factor.",
+        show_default="2.0",
+        help=MAX_OVERSHOOT,
     ),
 ]
 RecipeOption = Annotated[
-    str,
+    str | None,
     of_method(
         "--recipe",
         metavar="default|paper|FILE.toml",
-        help="How the step is made: each example to what an unseen one would be known like, or along one "
-        "direction (Eq. 10), or as a file says.",
+        show_default="default; paper with one of --rate, --target-loss, --max-overshoot, --forget-examples "
+        "and --hold-directions, which only its step has",
+        help="How the step is made: each example to what an unseen one would be known like, and the result "
+        "checked (default); along one direction (paper, Eq. 10); or as a file says.",
     ),
 ]
 DAMPING = (

@@ -14,12 +14,12 @@ from speu_cli.cli.options import (
     HoldDirectionsOption,
     KeyValueOption,
     KindsOption,
-    MaxOvershootOption,
     ObjectiveOption,
     OptionalDampingOption,
     OptionalDataOption,
     OptionalFisherOption,
     OptionalForgetExamplesOption,
+    OptionalMaxOvershootOption,
     OptionalModelArgument,
     RateOption,
     RecipeOption,
@@ -47,7 +47,7 @@ if TYPE_CHECKING:
 EXAMPLES = """
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o unlearned/
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --dry-run
-  speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --recipe default -o new/
+  speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --recipe paper -o new/
   speu unlearn model/ --method npo --mask mask.safetensors --data train.jsonl --forget ids.txt -o unlearned/
   speu unlearn --state state/ --forget ids.txt --request-id R-2026-017 -o unlearned/
 """
@@ -115,8 +115,8 @@ def unlearn(
     ssd_lambda: SsdLambdaOption = 1.0,
     rate: RateOption = None,
     target_loss: TargetLossOption = None,
-    max_overshoot: MaxOvershootOption = 2.0,
-    recipe: RecipeOption = "paper",
+    max_overshoot: OptionalMaxOvershootOption = None,
+    recipe: RecipeOption = None,
     holdout: Annotated[
         str | None,
         of_input(
@@ -142,10 +142,10 @@ def unlearn(
 ) -> None:
     """Forget examples, and write a complete checkpoint into a new folder.
 
-    By default one second-order step: only the chosen heads and filters change, all other parameters stay as
-    they are, bit for bit, and the remaining training examples are not read, for their curvature comes from
-    the statistics. The other methods train the model, or with --mask the slices of its units; they need no
-    statistics.
+    By default a second-order step: only the chosen heads and filters change, all other parameters stay as
+    they are, bit for bit. The curvature of the remaining training examples comes from the statistics; a few
+    hundred of them are read, to hold them where they are and to check the result before it is written. The
+    other methods train the model, or with --mask the slices of its units; they need no statistics.
     """
     given = dict(locals())
     _refuse_no_output(output, dry_run=dry_run)
@@ -341,6 +341,7 @@ def _show(out: Output, result: "UnlearnResult") -> None:
     facts: dict[str, object] = {
         "output": "nothing, this was a dry run" if result.dry_run else result.output,
         "method": result.method,
+        **({"recipe": result.recipe} if result.recipe else {}),
         "forget examples": f"{result.forget_examples:,}, {result.examples_in_step:,} of them in the step",
         "remaining examples": result.remaining_examples,
         "forget loss": f"{as_text(result.loss_before)} -> {as_text(result.loss_after)}{target}",
@@ -348,7 +349,6 @@ def _show(out: Output, result: "UnlearnResult") -> None:
     if result.objective is not None:
         facts["chosen by"] = result.objective + (f", {result.within}" if result.within else "")
     if result.criterion:
-        facts["recipe"] = result.recipe
         facts["criterion"] = [f"{name} {as_text(value)}" for name, value in result.criterion.items()]
     if result.rate is not None:
         facts["rate"] = f"{as_text(result.rate)} (of {result.rate_trials} tried)"

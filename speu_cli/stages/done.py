@@ -22,6 +22,7 @@ class Done:
         rate: η and how it was found; None for a method without one.
         loss: Mean loss of the forget set afterwards.
         note: Something worth knowing, or None.
+        target: Mean loss of the forget set if each example were at its own target; None without such.
         checks: Of the recipe's criterion, all met; none without one.
     """
 
@@ -33,4 +34,5 @@ class Done:
     rate: Rate | None
     loss: float
     note: str | None
+    target: float | None = None
     checks: Sequence[Check] = ()

@@ -1,8 +1,9 @@
 """``speu unlearn``: serve a request (Algorithm 1) and write the new model."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -25,6 +26,7 @@ from speu_cli.stages.chosen_mask import (
     mask_of_ones,
     require_mask_of_slices,
 )
+from speu_cli.stages.chosen_recipe import choose_recipe
 from speu_cli.stages.dampen import dampen
 from speu_cli.stages.done import Done
 from speu_cli.stages.request import (
@@ -42,12 +44,13 @@ from speu_cli.statistics.files import StatisticsFile
 from speu_cli.structures.mask import KeyValue
 from speu_cli.unlearning.dampening import DampeningSettings
 from speu_cli.unlearning.forget_examples import ForgetExamples
-from speu_cli.unlearning.recipes.presets import find_recipe
-from speu_cli.unlearning.recipes.recipe import Recipe
+from speu_cli.unlearning.recipes.presets import recipe_file
 from speu_cli.unlearning.settings import StepSettings
 
 SecondOrder = Literal["spe-so", "so"]
 Method = Literal["spe-so", "so", "ssd"]
+
+MAX_OVERSHOOT = 2.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,8 @@ class UnlearnResult:
         remaining_examples: n_r.
         rate: η; None with ``ssd``, which has none.
         rate_trials: Rates tried, the original model included.
-        target_loss: Mean forget loss that was aimed at; None with a fixed rate and no held-out set.
+        target_loss: Mean forget loss that was aimed at: that of unseen examples, or where each example has a
+            target of its own, of these. None with a fixed rate and no held-out set.
         loss_before: Mean loss of D_f before.
         loss_after: Mean loss of D_f after.
         selected: Units that may change, of all units, by kind.
@@ -124,8 +128,8 @@ def unlearn(
     ssd_lambda: float = 1.0,
     rate: float | None = None,
     target_loss: float | None = None,
-    max_overshoot: float = 2.0,
-    recipe: str | Path = "paper",
+    max_overshoot: float | None = None,
+    recipe: str | Path | None = None,
     holdout: str | None = None,
     damping: float | None = None,
     forget_examples: ForgetExamples | None = None,
@@ -134,12 +138,12 @@ def unlearn(
     choice: DataChoice | None = None,
     runtime: Runtime | None = None,
 ) -> UnlearnResult:
-    """Make a model forget examples: one second-order step on the units that matter (Eq. 10), or dampening.
+    """Make a model forget examples: a second-order step on the units that matter (Eq. 10), or dampening.
 
     Args:
         model: Folder of the checkpoint.
         fisher: Statistics file of its training set: of whole parameters, or of the slices of ``mask``.
-        data: The training set; only the forget set is read by the model.
+        data: The training set; the model reads the forget set, and with ``default`` some remaining examples.
         forget: Id list of the forget set.
         output: Checkpoint folder to write; may be None for a dry run.
         mask: Mask file. Default: the mask is made from this request.
@@ -156,8 +160,10 @@ def unlearn(
         ssd_lambda: λ of ``ssd``.
         rate: η. Default: the one at which the forget set looks unseen.
         target_loss: Mean loss that unseen examples have. Default: that of the statistics' held-out set.
-        max_overshoot: Refuse a step that takes the forget loss past this multiple of the target.
-        recipe: How the step is made: ``default``, ``paper``, or a TOML file.
+        max_overshoot: Refuse a step that takes the forget loss past this multiple of the target. Default: 2.
+        recipe: How the step is made: ``default``, ``paper``, or a TOML file. Default: ``default``; ``paper``
+            if one of ``rate``, ``target_loss``, ``max_overshoot``, ``forget_examples`` and
+            ``hold_directions`` is given, which only its step has.
         holdout: Unseen examples, which should be answered as well as before. Default: they are not looked at.
         damping: λ of each parameter tensor, as a multiple of its mean curvature; of that of its slices, if
             the statistics hold no more. Default: as the recipe says.
@@ -177,45 +183,50 @@ def unlearn(
     """
     runtime = runtime or Runtime()
     mask_settings = MaskSettings(sparsity, kinds, curvature, rounds, kv, objective, within)
-    _check_request(output, mask, method, rate, hold_directions, dry_run=dry_run)
     of_one_direction = {
         "--rate": rate,
         "--target-loss": target_loss,
+        "--max-overshoot": max_overshoot,
+        "--forget-examples": forget_examples,
         "--hold-directions": hold_directions,
     }
-    chosen_recipe = _settled_recipe(recipe, damping, holdout, of_one_direction)
+    _check_request(output, mask, method, dry_run=dry_run)
+    if method == "ssd":
+        only = {"--rate": rate, "--hold-directions": hold_directions}
+        _refuse_for_dampening({"--recipe": recipe, "--holdout": holdout, "--damping": damping, **only})
+        chosen_recipe = None
+    else:
+        chosen_recipe = choose_recipe(recipe, damping, holdout, of_one_direction)
+    read = (model, fisher, data, forget, mask, holdout, None if recipe is None else recipe_file(recipe))
     if output is not None and not dry_run:
-        inputs = (model, fisher, data, forget, mask, holdout)
-        check_checkpoint_output(output, force=runtime.force, inputs=inputs)
+        check_checkpoint_output(output, force=runtime.force, inputs=read)
     session, file = open_with_statistics(model, fisher, choice or DataChoice(), runtime)
     require_parameters(file, fisher)
-    if hold_directions is not None:
-        require_directions(file, fisher)
     given = _given_mask(session, mask, method)
     require_mask_of_slices(given, mask, file, fisher)
     if given is None and method != "ssd" and mask_settings.needs_mask_statistics:
         require_mask_statistics(file, fisher)
         mask_settings.kinds_of(session.layout)  # refused before any example is read
     unseen = target_loss if target_loss is not None else file.unseen_loss
-    enters = forget_examples or chosen_recipe.examples
-    held = chosen_recipe.hold_directions if hold_directions is None else hold_directions
-    settings: DampeningSettings | StepSettings | None = None
-    if method == "ssd":
-        settings = DampeningSettings(ssd_alpha, ssd_lambda, unseen, max_overshoot, enters)
+    enters = forget_examples or (chosen_recipe.examples if chosen_recipe else "all")
+    overshoot = MAX_OVERSHOOT if max_overshoot is None else max_overshoot
+    serve: Callable[[Session, StatisticsFile, ForgetSet, ChosenMask | None], Done]
+    if chosen_recipe is None:
+        dampening = DampeningSettings(ssd_alpha, ssd_lambda, unseen, overshoot, enters)
+        serve = partial(dampen, settings=dampening)
     elif chosen_recipe.target == "each":
         require_losses(file, chosen_recipe)
+        serve = partial(aimed_step, mask_settings=mask_settings, recipe=chosen_recipe, holdout=holdout)
     else:
-        settings = StepSettings(chosen_recipe.damping, rate, unseen, max_overshoot, enters, held)
+        held = chosen_recipe.hold_directions if hold_directions is None else hold_directions
+        if held is not None:
+            require_directions(file, fisher)
+        step = StepSettings(chosen_recipe.damping, rate, unseen, overshoot, enters, held)
+        serve = partial(second_order, mask_settings=mask_settings, settings=step, recipe=chosen_recipe)
 
     started = time.perf_counter()
     forget_set = open_forget_set(session, file, data, forget, forget_examples=enters, unseen_loss=unseen)
-    if isinstance(settings, DampeningSettings):
-        done = dampen(session, file, forget_set, given, settings)
-    elif settings is None:
-        held_out = session.read_like(forget_set.training, holdout) if holdout else None
-        done = aimed_step(session, file, forget_set, given, mask_settings, chosen_recipe, held_out)
-    else:
-        done = second_order(session, file, forget_set, given, mask_settings, settings, chosen_recipe)
+    done = serve(session, file, forget_set, given)
     seconds = time.perf_counter() - started
 
     chosen = done.chosen
@@ -233,15 +244,15 @@ def unlearn(
         remaining_examples=done.remaining,
         rate=done.rate.value if done.rate else None,
         rate_trials=len(done.rate.trials) if done.rate else 0,
-        target_loss=unseen,
+        target_loss=unseen if done.target is None else done.target,
         loss_before=float(forget_set.losses.mean()),
         loss_after=done.loss,
         selected=chosen.mask.counts(),
         parameters_changed=done.entries,
         parameters_total=sum(parameter.numel() for parameter in session.checkpoint.model.parameters()),
-        reads=[str(path) for path in (model, fisher, data, forget, mask, holdout) if path is not None],
+        reads=[str(path) for path in read if path is not None],
         writes=planned_files(session.checkpoint, chosen.files),
-        recipe=None if method == "ssd" else chosen_recipe.name,
+        recipe=chosen_recipe.name if chosen_recipe else None,
         criterion={check.name: check.value for check in done.checks},
         note=_note(session, done),
         seconds=seconds,
@@ -256,65 +267,31 @@ def _note(session: Session, done: Done) -> str | None:
     return "; ".join(filter(None, notes)) or None
 
 
-def _check_request(
-    output: Path | None,
-    mask: Path | None,
-    method: Method,
-    rate: float | None,
-    hold_directions: float | None,
-    *,
-    dry_run: bool,
-) -> None:
+def _check_request(output: Path | None, mask: Path | None, method: Method, *, dry_run: bool) -> None:
     """Refuse what cannot be served, before anything is loaded.
 
     Raises:
-        InputError: No output, an unknown method, or a mask, a rate or directions to hold for a method that
-            takes none.
+        InputError: No output, an unknown method, or a mask for a method that takes none.
     """
     if method not in get_args(Method):
         raise InputError(f"no method '{method}', expected one of {', '.join(get_args(Method))}")
     if mask is not None and method == "so":
         raise InputError("method 'so' updates every unit, so it takes no --mask", hint="use --method spe-so")
-    if rate is not None and method == "ssd":
-        raise InputError(
-            "method 'ssd' takes no step, so it has no --rate", hint="see --ssd-alpha and --ssd-lambda"
-        )
-    if hold_directions is not None and method == "ssd":
-        raise InputError("method 'ssd' takes no step, so it has no directions to hold")
     if output is None and not dry_run:
         raise InputError("no output folder was named", hint="name one with -o, or look first with --dry-run")
 
 
-def _settled_recipe(
-    name: str | Path, damping: float | None, holdout: str | None, of_one_direction: Mapping[str, float | None]
-) -> Recipe:
-    """Find the recipe, and refuse what it has no use for.
-
-    Args:
-        name: Of the recipe.
-        damping: In place of its own.
-        holdout: Source that only a recipe that checks its step looks at.
-        of_one_direction: Options that a recipe with many targets does not have.
-
-    Returns:
-        The recipe.
+def _refuse_for_dampening(of_a_step: Mapping[str, object]) -> None:
+    """Refuse options that a method without a step does not have.
 
     Raises:
-        InputError: There is none of that name, or an option is not for it.
+        InputError: One was given.
     """
-    recipe = find_recipe(name)
-    if recipe.target == "mean" and holdout is not None:
+    odd = [option for option, value in of_a_step.items() if value is not None]
+    if odd:
         raise InputError(
-            f"recipe {recipe.name} does not check its step, so it has no --holdout",
-            hint="take --recipe default",
+            f"method 'ssd' takes no step, so it has no {odd[0]}", hint="see --ssd-alpha and --ssd-lambda"
         )
-    odd = [option for option, value in of_one_direction.items() if value is not None]
-    if recipe.target == "each" and odd:
-        raise InputError(
-            f"recipe {recipe.name} gives each example a target of its own, so it has no {odd[0]}",
-            hint="take --recipe paper",
-        )
-    return recipe if damping is None else recipe.with_damping(damping)
 
 
 def _given_mask(session: Session, mask: Path | None, method: Method) -> ChosenMask | None:

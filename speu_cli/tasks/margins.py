@@ -26,6 +26,10 @@ class Margins(Protocol):
         """Z of losses ℓ ≥ 0, ``[n]``: higher for what is known better."""
         ...
 
+    def losses(self, margins: Floats) -> Floats:
+        """The losses that have these margins, ``[n]``: the inverse of :meth:`of`."""
+        ...
+
     def slopes(self, losses: Floats) -> Floats:
         """dz/dℓ < 0 of losses ℓ ≥ 0, ``[n]``."""
         ...
@@ -52,6 +56,10 @@ class LogOdds:
         """As :func:`speu_cli.tasks.log_odds.log_odds`."""
         return log_odds(losses)
 
+    def losses(self, margins: Floats) -> Floats:
+        """log(1 + e^{−z})."""
+        return np.logaddexp(0.0, -margins)
+
     def slopes(self, losses: Floats) -> Floats:
         """−1 / (1 − e^{−ℓ})."""
         return 1 / np.expm1(-np.maximum(losses, LEAST_LOSS))
@@ -69,6 +77,10 @@ class Closeness:
     def differentiable(self, losses: Tensor) -> Tensor:
         """−√ℓ, without a gradient where the loss is as good as 0."""
         return -losses.clamp(min=LEAST_LOSS).sqrt()
+
+    def losses(self, margins: Floats) -> Floats:
+        """z²."""
+        return np.square(margins)
 
     def slopes(self, losses: Floats) -> Floats:
         """−1 / (2√ℓ)."""

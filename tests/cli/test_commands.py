@@ -323,8 +323,8 @@ def test_unlearn_by_default(recorder):
         "kv": "any",
         "rate": None,
         "target_loss": None,
-        "max_overshoot": 2.0,
-        "recipe": "paper",
+        "max_overshoot": None,
+        "recipe": None,
         "holdout": None,
         "damping": None,
         "forget_examples": None,
@@ -586,6 +586,7 @@ def test_text_of_unlearn(recorder):
     result = run(*COMMAND_LINES["unlearn"])
     assert "forget loss         0.01 -> 0.69 (target 0.7)" in result.stdout
     assert "parameters changed  1,000 of 4,000 (25 %)" in result.stdout
+    assert "recipe              paper\n" in result.stdout
     assert "would" not in result.stdout
     assert result.stderr == "speu: something worth knowing\n"
 

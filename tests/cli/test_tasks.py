@@ -145,6 +145,18 @@ def test_training_learns(home: Home) -> None:
     assert math.isfinite(home.trained["mean_loss"])
 
 
+def test_targets_of_each_example(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default's steps; so few other rows of so small a model would be hurt, so they are not asked."""
+    path = tmp_path / "recipe.toml"
+    path.write_text('target = "each"\nsteps = 4\nchecked = 8\nwidth = 1e9\n')
+    inputs = ["--fisher", home.path("fisher"), "--data", home.train, "--forget", home.path("ids.txt")]
+    asked = ["unlearn", home.path("model"), *inputs, "--sparsity", "0.5", "--recipe", str(path)]
+    done = run(monkeypatch, str(tmp_path / "told"), *asked, "-o", str(tmp_path / "new"))
+    assert done["loss_before"] < done["loss_after"]
+    assert done["criterion"]["forget.reached"] >= 0.5
+    assert done["target_loss"] > done["loss_before"]
+
+
 def test_a_request_with_a_mask(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     inputs = ["--fisher", home.path("fisher"), "--data", home.train, "--forget", home.path("ids.txt")]
     model, told = home.path("model"), str(tmp_path / "told")

@@ -111,6 +111,7 @@ def test_a_step_for_a_figure_ends_at_the_retrained_models_loss(
     asked = [call for call in calls if call[0] == "unlearn"]
     assert {float(call[call.index("--target-loss") + 1]) for call in asked} == set(aim.values())
     assert {call[call.index("--kinds") + 1] for call in asked} >= {"heads", "filters"}
+    assert {call[call.index("--recipe") + 1] for call in asked} == {"paper"}
 
 
 def test_requests_follow_each_other_in_each_way(home: Path, calls: list[tuple[str, ...]]) -> None:
@@ -133,7 +134,11 @@ def test_recipes_are_compared_on_every_draw(
     monkeypatch.setattr(experiment, "VARIANTS", chosen)
     text, rows = reproduced(home, "quality")
     of_draws = {(row["method"], row["draw"]) for row in rows if row["part"] == "draws"}
-    assert {(one.name, draw) for one in chosen for draw in ("a", "2")} <= of_draws
+    assert {(one.name, draw) for one in kept for draw in ("a", "2")} <= of_draws
+    others = {one.name for one in chosen} - {one.name for one in kept}
+    assert {(method, draw) for method, draw in of_draws if method in others} == {
+        (name, "a") for name in others
+    }
     assert {draw for method, draw in of_draws if method == OTHER_SEED} == {"a"}
     assert {row["line"] for row in rows if row["part"] == "ends"} > {PAPER_SO.name, PAPER.name}
     assert "| gap of the worst draw at most 2.0 |" in text

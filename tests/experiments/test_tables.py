@@ -107,7 +107,7 @@ def test_the_same_step_has_the_same_label_in_every_table_and_another_step_anothe
     assert weights_inside.WHOLE == step(CHOSEN)
     choices = [(s, kinds, aim) for s in (0, 0.5, 0.9) for kinds in sparsity.KINDS for aim in (False, True)]
     assert len({step(s, kinds, at_reference=aim).label for s, kinds, aim in choices}) == len(choices)
-    assert step(0).options == ("--method", "so")
+    assert step(0).options == ("--method", "so", "--recipe", "paper")
 
 
 def points(scores: dict[str, tuple[float, float]]) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ from speu_cli.checkpoints.write import read_record
 from speu_cli.cli.main import main
 from speu_cli.errors import ArtifactError, InputError, UnsafeStepError
 from speu_cli.stages.aimed import steps
+from speu_cli.stages.collection import CollectionChoice
 from speu_cli.stages.unlearn import UnlearnResult
 from tiny import FAMILIES
 
@@ -30,6 +31,16 @@ def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return with_statistics(memorised(tmp_path_factory.mktemp("bert")))
+
+
+@pytest.fixture(scope="module")
+def directed(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    """With directions to hold."""
+    home = memorised(tmp_path_factory.mktemp("directed"))
+    train, dev = home.path("train.jsonl"), home.path("dev.jsonl")
+    collection = CollectionChoice(directions="auto")
+    speu_cli.fisher(home.model, train, home.folder / "fisher", holdout=dev, collection=collection)
+    return home
 
 
 def with_statistics(home: Home) -> Home:
@@ -172,11 +183,75 @@ def test_statistics_without_losses_are_refused(bert: Home, tmp_path: Path) -> No
     unlearn(bert, tmp_path / "new", fisher=tmp_path / "old", recipe="paper")
 
 
-@pytest.mark.parametrize("option", ["rate", "target_loss", "hold_directions"])
+OF_ONE_DIRECTION = {
+    "rate": 1e-6,
+    "target_loss": 0.3,
+    "max_overshoot": 2.0,
+    "forget_examples": "all",
+    "hold_directions": 1.0,
+}
+
+
+@pytest.mark.parametrize("option", OF_ONE_DIRECTION)
 def test_what_one_direction_has_is_refused(option: str, bert: Home, tmp_path: Path) -> None:
     named = "--" + option.replace("_", "-")
-    with pytest.raises(InputError, match=f"a target of its own, so it has no {named}"):
-        unlearn(bert, tmp_path / "new", recipe="default", **{option: 1e-3})
+    for asked in ("default", recipe(tmp_path)):
+        with pytest.raises(InputError, match=f"a target of its own, so it has no {named}"):
+            unlearn(bert, tmp_path / "new", recipe=asked, **{option: OF_ONE_DIRECTION[option]})
+
+
+def test_without_a_name_each_example_has_a_target(bert: Home, tmp_path: Path) -> None:
+    result = unlearn(bert, tmp_path / "new")
+    assert result.recipe == "default"
+    record = read_record(tmp_path / "new")
+    assert record is not None
+    assert record["step"]["recipe"]["name"] == "default"
+    unlearn(bert, tmp_path / "named", recipe="default")
+    assert snapshot(tmp_path / "new") == snapshot(tmp_path / "named")
+
+
+@pytest.mark.parametrize("option", OF_ONE_DIRECTION)
+def test_an_option_of_the_papers_step_asks_for_it(option: str, directed: Home, tmp_path: Path) -> None:
+    given = {option: OF_ONE_DIRECTION[option]}
+    result = unlearn(directed, tmp_path / "new", **given)
+    assert result.recipe == "paper"
+    unlearn(directed, tmp_path / "named", recipe="paper", **given)
+    assert snapshot(tmp_path / "new") == snapshot(tmp_path / "named")
+
+
+def test_held_out_examples_do_not_go_with_an_option_of_the_papers_step(bert: Home, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="recipe paper, which --rate asks for, does not check its step"):
+        unlearn(bert, tmp_path / "new", rate=1e-6, holdout=bert.path("dev.jsonl"))
+
+
+def test_without_losses_and_a_name_nothing_else_is_done_instead(bert: Home, tmp_path: Path) -> None:
+    speu_cli.fisher(bert.model, bert.path("train.jsonl"), tmp_path / "fisher")
+    with pytest.raises(InputError, match="the statistics know none") as refused:
+        unlearn(bert, tmp_path / "new", fisher=tmp_path / "fisher")
+    assert "recipe paper" in str(refused.value.hint)
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("option", ["--recipe", "--holdout", "--damping"])
+def test_dampening_has_no_recipe(option: str, bert: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    given = {"--recipe": "paper", "--holdout": bert.path("dev.jsonl"), "--damping": "0.1"}[option]
+    asked = [
+        "--fisher",
+        bert.path("fisher"),
+        "--data",
+        bert.path("train.jsonl"),
+        "--forget",
+        bert.path("ids.txt"),
+    ]
+    command = ["unlearn", str(bert.model), *asked, "--method", "ssd", option, given, "--dry-run"]
+    assert main(command) == 2
+    assert f"method 'ssd' takes no step, so it has no {option}" in capsys.readouterr().err
+
+
+def test_a_training_has_no_recipe(bert: Home, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--data", bert.path("train.jsonl"), "--forget", bert.path("ids.txt"), "--dry-run"]
+    assert main(["unlearn", str(bert.model), *asked, "--method", "ga", "--recipe", "paper"]) == 2
+    assert "--recipe is of the second-order step" in capsys.readouterr().err
 
 
 def test_at_the_prompt(bert: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -230,3 +305,14 @@ def test_an_output_that_holds_the_held_out_examples_is_refused(bert: Home, tmp_p
     with pytest.raises(InputError, match="would replace"):
         unlearn(bert, output, recipe=recipe(tmp_path), **again)
     assert inside.exists()
+
+
+def test_an_output_that_holds_the_recipe_is_refused(bert: Home, tmp_path: Path) -> None:
+    output = tmp_path / "new"
+    unlearn(bert, output, recipe="paper")
+    inside = recipe(output)
+    with pytest.raises(InputError, match="would replace"):
+        unlearn(bert, output, recipe=inside, runtime=speu_cli.Runtime(force=True))
+    assert inside.exists()
+    dry = unlearn(bert, output, recipe=inside, dry_run=True)
+    assert str(inside) in dry.reads

@@ -377,9 +377,14 @@ CASES: dict[str, tuple[Case, int, str]] = {
     "text for statistics": (lambda p: p.request(fisher=p.home.path("ids.txt")), ARTIFACT, "is corrupt"),
     "no statistics": (lambda p: p.request(fisher=str(p.folder / "missing")), OPTIONS, "file not found"),
     "no held-out set for the rate": (
-        lambda p: statistics_without_held_out_set(p, "unlearn"),
+        lambda p: statistics_without_held_out_set(p, "unlearn", "--recipe", "paper"),
         OPTIONS,
         "what unseen examples look like is not known",
+    ),
+    "no held-out set for targets": (
+        lambda p: statistics_without_held_out_set(p, "unlearn"),
+        OPTIONS,
+        "by those of unseen examples, and the statistics know none",
     ),
     "no held-out set for a mask of the remembered": (
         lambda p: statistics_without_held_out_set(p, "mask", "--forget-examples", "remembered"),

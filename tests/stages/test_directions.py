@@ -289,7 +289,7 @@ def test_wishes_that_cannot_be_met_are_refused_in_a_line(
         ("held", ["--hold-directions", "0"], OPTIONS, "expected a number, or inf, above 0"),
         ("held", ["--hold-directions", "nan"], OPTIONS, "expected a number, or inf, above 0"),
         ("held", ["--hold-directions=-inf"], OPTIONS, "expected a number, or inf, above 0"),
-        ("held", ["--hold-directions", "1", "--method", "ssd"], OPTIONS, "has no directions to hold"),
+        ("held", ["--hold-directions", "1", "--method", "ssd"], OPTIONS, "has no --hold-directions"),
         ("held", ["--hold-directions", "1", "--method", "ga"], OPTIONS, "--hold-directions is of the second"),
     ],
 )

@@ -63,10 +63,10 @@ def write_file(
     if sample is not None:
         wanted = replace(wanted, sampled=encoded.keys.sort().values[:sample], most_units=MOST_UNITS)
     unseen = session.encode(session.read_like(examples, home.path("dev.jsonl")))
+    collected = collect(model, session.layout, session.task, encoded, batch_tokens=100, wanted=wanted)
     file = StatisticsFile(
-        statistics=collect(
-            model, session.layout, session.task, encoded, batch_tokens=100, wanted=wanted
-        ).statistics,
+        statistics=collected.statistics,
+        losses=collected.losses.numpy(),
         rows=examples.row_hashes(),
         used=np.ones(len(examples), dtype=np.bool_),
         holdout_losses=session.outcomes(unseen, "").losses,
@@ -303,17 +303,25 @@ def test_the_step_on_slices_is_eq_10_with_the_mean_of_the_slices(home: Home, tmp
         assert torch.allclose(found, expected, rtol=1e-3, atol=1e-3 * scale), name
 
 
+def unlearn_on_slices(bert: Home, output: Path, **settings: Any) -> speu_cli.UnlearnResult:
+    data = (bert.path("train.jsonl"), bert.path("ids.txt"))
+    mask = bert.folder / "mask"
+    return speu_cli.unlearn(bert.model, bert.folder / "sliced", *data, output, mask=mask, **settings)
+
+
 def test_a_rate_is_found_on_slices(bert: Home, tmp_path: Path) -> None:
-    result = speu_cli.unlearn(
-        bert.model,
-        bert.folder / "sliced",
-        bert.path("train.jsonl"),
-        bert.path("ids.txt"),
-        tmp_path / "new",
-        mask=bert.folder / "mask",
-    )
+    result = unlearn_on_slices(bert, tmp_path / "new", recipe="paper")
     assert result.target_loss is not None
     assert result.loss_after == pytest.approx(result.target_loss, rel=0.1)
+
+
+def test_targets_are_reached_on_slices(bert: Home, tmp_path: Path) -> None:
+    result = unlearn_on_slices(bert, tmp_path / "new")
+    assert result.recipe == "default"
+    assert result.criterion["forget.reached"] >= 0.5
+    record = read_record(tmp_path / "new")
+    assert record is not None
+    assert record["step"]["damping_mean"] == "slices"
 
 
 def request(home: Home, command: str, fisher: str, *options: str) -> list[str]:

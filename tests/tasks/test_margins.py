@@ -30,6 +30,11 @@ def test_of_a_squared_error_it_is_the_distance() -> None:
 
 
 @pytest.mark.parametrize("margins", [LogOdds(), Closeness()])
+def test_losses_are_those_of_the_margins(margins: Margins) -> None:
+    assert np.allclose(margins.losses(margins.of(LOSSES)), LOSSES, rtol=1e-9)
+
+
+@pytest.mark.parametrize("margins", [LogOdds(), Closeness()])
 def test_slopes_are_derivatives(margins: Margins) -> None:
     step = LOSSES * 1e-6
     numeric = (margins.of(LOSSES + step) - margins.of(LOSSES - step)) / (2 * step)

@@ -26,11 +26,12 @@ def require_losses(file: StatisticsFile, recipe: Recipe) -> None:
         raise InputError(
             f"recipe {recipe.name} gives each example a target of its own, by those of unseen examples, and "
             "the statistics know none",
-            hint="compute them with 'speu fisher --holdout', or take --recipe paper and --target-loss",
+            hint="compute them with 'speu fisher --holdout', or give --target-loss, for recipe paper",
         )
     if file.losses is None:
         raise ArtifactError(
-            "the statistics are of an older version, without the losses of the training examples",
+            "the statistics are of an older version, without the losses of the training examples that recipe "
+            f"{recipe.name} needs",
             hint="compute them again with 'speu fisher', or take --recipe paper",
         )
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from speu_cli.data.examples import Examples
 from speu_cli.errors import UnsafeStepError
 from speu_cli.masks.localization import MaskSettings
 from speu_cli.stages.aimed.acceptance import Acceptance
@@ -29,7 +28,7 @@ def aimed_step(
     given: ChosenMask | None,
     mask_settings: MaskSettings,
     recipe: Recipe,
-    unseen: Examples | None = None,
+    holdout: str | None = None,
 ) -> Done:
     """Move each forgotten example to what it would be known like unseen, in memory.
 
@@ -42,18 +41,18 @@ def aimed_step(
         given: The mask; None if it is to be made.
         mask_settings: How it is made then.
         recipe: How the steps are made.
-        unseen: Held-out examples, which should be answered as before. Default: they are not looked at.
+        holdout: Unseen examples, which should be answered as before. Default: they are not looked at.
 
     Returns:
         What was done.
     """
     aims = aims_of(session, file, forget)
+    unseen = {"heldout": session.encode(session.read_like(forget.training, holdout))} if holdout else {}
     wanted = wanted_of_step(session, file, forget, given, mask_settings)
     request = open_request(session, file, forget, wanted)
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
     samples = draw_samples(session, forget, recipe.most_held, recipe.checked)
-    others = {"remaining": samples.checked} | ({"heldout": session.encode(unseen)} if unseen else {})
-    acceptance = Acceptance(session, forget, aims, others, recipe.width)
+    acceptance = Acceptance(session, forget, aims, {"remaining": samples.checked, **unseen}, recipe.width)
 
     def take(way: Recipe) -> int:
         moved = samples.with_held(way.held)
@@ -75,6 +74,7 @@ def aimed_step(
         rate=None,
         loss=loss,
         note=f"not met at first: {'; '.join(done.failed)}" if done.failed else None,
+        target=float(session.task.margins.losses(aims).mean()),
         checks=done.checks,
     )
 

@@ -22,6 +22,11 @@ OTHERWISE = "otherwise"
 OF_A_WAY = {"damping", "steps", "ridge", "held"}
 
 
+def recipe_file(name: str | Path) -> Path | None:
+    """Where a recipe is read from; None where it has a name."""
+    return None if isinstance(name, str) and name in PRESETS else Path(name)
+
+
 def find_recipe(name: str | Path) -> Recipe:
     """Find a recipe.
 
@@ -34,9 +39,9 @@ def find_recipe(name: str | Path) -> Recipe:
     Raises:
         InputError: There is none of that name, or the file is no recipe.
     """
-    if isinstance(name, str) and name in PRESETS:
-        return _recipe(name, PRESETS[name])
-    path = Path(name)
+    path = recipe_file(name)
+    if path is None:
+        return _recipe(str(name), PRESETS[str(name)])
     try:
         found = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:

@@ -3,8 +3,9 @@
 The paper's Tables 10 to 12: a model that knows the answers about 200 made-up authors is to forget those about
 1, 5 or 10 in 100 of them. RT is trained anew without them, for each of the three. Epochs and decay as in the
 paper's appendix B; the learning rates are for a small model that was trained from nothing. It knows no
-real authors and no facts about the world, so their columns are left out, and model utility with them. Runs
-the public commands; what is done already is skipped. See ``README.md`` beside this file.
+real authors and no facts about the world, so their columns are left out, and model utility with them. A
+recipe whose model is refused has no numbers. Runs the public commands; what is done already is skipped. See
+``README.md`` beside this file.
 
 Usage: ``python tofu.py DATA_FOLDER WORK_FOLDER [--splits forget01 …] [-o results.json]``, where DATA_FOLDER
 holds TOFU's files as ``NAME.jsonl.gz``.
@@ -20,7 +21,7 @@ from datetime import date
 from pathlib import Path
 
 import tofu_model
-from commands import Commands, Json
+from commands import REFUSED, Commands, Json
 
 SPLITS = ("forget01", "forget05", "forget10")
 OBJECTIVES = ("mlf", "mlr", "norm")
@@ -29,7 +30,9 @@ TRAINING = ("--epochs", "20", "--batch-size", "8", "--learning-rate", "1e-3", "-
 RATE, MASKED_RATE = "1e-4", "1e-3"
 TOKENS, REMAINING = 64, 20
 BATCHES = ("--batch-tokens", "8192")  # of so small a model
-RETAIN, OTHERS = "retain_perturbed", "world_facts_perturbed"
+RETAIN, OTHERS, UNSEEN = "retain_perturbed", "world_facts_perturbed", "real_authors"
+STATISTICS = "statistics"
+LANGUAGE = str(Path(__file__).with_name("language.toml"))
 MOST_QUESTIONS = {RETAIN: 100, OTHERS: 20}
 MEASURES = {"ROUGE": "rouge_l", "probability": "probability", "truth ratio": "truth_ratio"}
 METRICS = {
@@ -50,17 +53,21 @@ class Tofu(Commands):
         """Unpack the data, and write the id list of each split."""
         self.work.mkdir(parents=True, exist_ok=True)
         for name in ("full", *SPLITS):
-            rows = [{key: row[key] for key in ("id", "question", "answer")} for row in self._rows(name)]
+            rows = self._answers(name)
             self._write(name, rows)
             (self.work / f"{name}.txt").write_text("\n".join(row["id"] for row in rows) + "\n")
         for name in (RETAIN, OTHERS, *(f"{split}_perturbed" for split in SPLITS)):
             self._write(name, self._rows(name)[: MOST_QUESTIONS.get(name)])
+        self._write(UNSEEN, self._answers(f"{UNSEEN}_perturbed"))
         if not (self.work / "base").is_dir():
             tofu_model.main(self.work / "full.jsonl", self.work / "base")
 
     def _rows(self, name: str) -> list[Json]:
         with gzip.open(self.source / f"{name}.jsonl.gz", "rt", encoding="utf-8") as file:
             return [json.loads(line) for line in file]
+
+    def _answers(self, name: str) -> list[Json]:
+        return [{key: row[key] for key in ("id", "question", "answer")} for row in self._rows(name)]
 
     def _write(self, name: str, rows: list[Json]) -> None:
         path = self.work / f"{name}.jsonl"
@@ -82,9 +89,10 @@ class Tofu(Commands):
         self.speu("train", *asked, "-o", self.file(name), keep=name)
 
     def statistics(self) -> None:
-        """Those of the model that knows all."""
-        output = ("-o", self.file("fisher.safetensors"))
-        self.speu("fisher", self.file("original"), *self.data, *output, keep="fisher")
+        """Those of the model that knows all; real authors are what it has never seen."""
+        unseen = ("--holdout", self.file(f"{UNSEEN}.jsonl"))
+        output = ("-o", self.file(f"{STATISTICS}.safetensors"))
+        self.speu("fisher", self.file("original"), *self.data, *unseen, *output, keep=STATISTICS)
 
     def mask(self, split: str, objective: str) -> str:
         """Choose a tenth of the units for a request."""
@@ -93,7 +101,7 @@ class Tofu(Commands):
         asked = (
             *self.data,
             "--fisher",
-            self.file("fisher.safetensors"),
+            self.file(f"{STATISTICS}.safetensors"),
             "--forget",
             self.file(f"{split}.txt"),
         )
@@ -127,11 +135,16 @@ def ways(tofu: Tofu, split: str) -> Iterator[tuple[str, tuple[str, ...]]]:
         for objective in OBJECTIVES:
             chosen = ("--mask", tofu.mask(split, objective), "--learning-rate", MASKED_RATE)
             yield f"{objective.upper()}-{method.upper()}", ("--method", method, *chosen)
-    step = ("--fisher", tofu.file("fisher.safetensors"), "--recipe", "paper")
+    statistics = ("--fisher", tofu.file(f"{STATISTICS}.safetensors"))
+    step = (*statistics, "--recipe", "paper")
     probe = tofu.evaluate(split, f"rt-{split}")["model"]["loss.forget"]["value"]
     target = ("--target-loss", str(probe))  # of an unseen author; no others were held out
+    some = ("--method", "spe-so", "--sparsity", "0.9")
     yield "SO", (*step, *target, "--method", "so")
-    yield "SPE-SO", (*step, *target, "--method", "spe-so", "--sparsity", "0.9")
+    yield "SPE-SO", (*step, *target, *some)
+    yield "SO-DEFAULT", (*statistics, "--recipe", "default", "--method", "so")
+    yield "SPE-SO-DEFAULT", (*statistics, "--recipe", "default", *some)
+    yield "SPE-SO-LANGUAGE", (*statistics, "--recipe", LANGUAGE, *some)
 
 
 def rows_of(tofu: Tofu, split: str) -> list[Json]:
@@ -143,6 +156,9 @@ def rows_of(tofu: Tofu, split: str) -> list[Json]:
     ]
     for name, options in ways(tofu, split):
         answer = tofu.unlearn(split, name, *options)
+        if REFUSED in answer:
+            rows.append({"method": name, **dict.fromkeys(METRICS), "seconds": answer["process_seconds"]})
+            continue
         measured = tofu.evaluate(split, f"{name.lower()}-{split}")
         rows.append(
             {

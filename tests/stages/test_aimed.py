@@ -1,5 +1,6 @@
 """Steps that aim: every forgotten example at a target of its own; a model is checked before it is written."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,16 @@ from memorised import FORGET, Home, memorised, snapshot
 from speu_cli.artifacts.format import read_artifact, write_artifact
 from speu_cli.checkpoints.write import read_record
 from speu_cli.cli.main import main
+from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError, InputError, UnsafeStepError
 from speu_cli.stages.aimed import steps
+from speu_cli.stages.aimed.samples import draw_samples
 from speu_cli.stages.collection import CollectionChoice
+from speu_cli.stages.request import open_forget_set, open_with_statistics
+from speu_cli.stages.runtime import Runtime
+from speu_cli.stages.session import open_session
 from speu_cli.stages.unlearn import UnlearnResult
+from speu_cli.unlearning.recipes.recipe import Recipe
 from tiny import FAMILIES
 
 # Tiny models with few examples, whose other answers move with the forgotten ones: whatever comes is taken.
@@ -123,11 +130,34 @@ def test_held_examples_stay_nearer(bert: Home, tmp_path: Path) -> None:
     assert moved[35] < 0.5 * moved[0]
 
 
-def remaining_losses(home: Home, model: Path | None = None) -> np.ndarray:
-    from speu_cli.data.columns import DataChoice
-    from speu_cli.stages.runtime import Runtime
-    from speu_cli.stages.session import open_session
+@pytest.mark.parametrize("more", ["anew = true", "settle = 4"])
+def test_held_anew_or_lifted_once_more_the_rest_stays_nearer(more: str, bert: Home, tmp_path: Path) -> None:
+    fallen = {}
+    for name, keys in {"plain": "", "more": more + "\n"}.items():
+        result = unlearn(bert, tmp_path / name, recipe=recipe(tmp_path, RECIPE + keys))
+        assert result.criterion["forget.reached"] > 0.7
+        after, before = remaining_losses(bert, tmp_path / name), remaining_losses(bert)
+        fallen[name] = np.maximum(after - before, 0.0).mean()
+    assert fallen["more"] < fallen["plain"]
 
+
+def test_nothing_is_drawn_for_two_ends(bert: Home) -> None:
+    session, file = open_with_statistics(bert.model, bert.folder / "fisher", DataChoice(), Runtime())
+    data, ids = bert.path("train.jsonl"), bert.path("ids.txt")
+    forget = open_forget_set(session, file, data, ids, forget_examples="all", unseen_loss=None)
+    way = Recipe("some", "each", steps=2, held=5, checked=8, anew=True)
+    drawn = draw_samples(session, forget, way)
+    forgotten, held, checked = set(forget.encoded.ids), drawn.may_be_held.ids, drawn.checked.ids
+    assert len(held) == len(set(held)) == 10
+    assert len(checked) == 8
+    assert not set(held) & set(checked)
+    assert not forgotten & {*held, *checked}
+    assert drawn.with_held([2, 0]).ids == [*forget.encoded.ids, held[2], held[0]]
+    same = draw_samples(session, forget, replace(way, anew=False))
+    assert (same.may_be_held.ids, same.checked.ids) == (held[:5], checked)
+
+
+def remaining_losses(home: Home, model: Path | None = None) -> np.ndarray:
     session = open_session(model or home.model, DataChoice(), Runtime())
     examples = session.read(home.path("train.jsonl"))
     return session.losses(session.encode(examples.select(examples.ids[FORGET:])), "losses")

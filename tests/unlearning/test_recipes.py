@@ -31,12 +31,23 @@ def test_a_file_says_the_same_as_a_recipe(tmp_path: Path) -> None:
     assert [way.damping for way in damped.ways()] == [1.0, 1.0]
 
 
+def test_what_is_held_anew_goes_round_what_was_drawn(tmp_path: Path) -> None:
+    text = 'target = "each"\nsteps = 2\nsettle = 1\nheld = 4\n[[otherwise]]\nanew = true\nheld = 3\n'
+    same, anew = find_recipe(write(tmp_path, text)).ways()
+    assert (same.rounds, same.most_held, same.most_drawn) == (3, 4, 9)
+    assert [same.held_in(step, 9) for step in range(3)] == [[0, 1, 2, 3]] * 3
+    assert [anew.held_in(step, 9) for step in range(4)] == [[0, 1, 2], [3, 4, 5], [6, 7, 8], [0, 1, 2]]
+    assert [anew.held_in(step, 5) for step in range(3)] == [[0, 1, 2], [3, 4, 0], [1, 2, 3]]
+    assert anew.held_in(1, 2) == [0, 1]
+    assert anew.held_in(0, 0) == []
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
         ("", "target is missing, expected mean or each"),
         ('target = "all"', "target is 'all', expected mean or each"),
-        ('target = "each"\nstep = 3', "no key 'step', expected checked, damping"),
+        ('target = "each"\nstep = 3', "no key 'step', expected anew, checked, damping"),
         ('target = "each"\nsteps = 0', "steps is 0, expected a whole number of at least 1"),
         ('target = "each"\nsteps = 2.5', "steps is 2.5, expected a whole number"),
         ('target = "each"\nridge = 0', "ridge is 0, expected a number above 0"),
@@ -50,6 +61,8 @@ def test_a_file_says_the_same_as_a_recipe(tmp_path: Path) -> None:
         ('target = "each"\nhold_directions = inf', "hold_directions is inf, expected no value"),
         ('target = "mean"\nhold_directions = 0', "hold_directions is 0, expected a number above 0, or inf"),
         ('target = "each"\nheld = -1', "held is -1, expected a whole number of at least 0"),
+        ('target = "each"\nsettle = -1', "settle is -1, expected a whole number of at least 0"),
+        ('target = "each"\nanew = 1', "anew is 1, expected true or false"),
         ('target = "mean"\nexamples = "some"', "examples is 'some', expected all or remembered"),
         ('target = "each"\notherwise = 3', "otherwise is 3, expected a list of tables"),
         ('target = "each"\n[[otherwise]]\ntarget = "mean"', "way 2: no key 'target'"),

@@ -1,5 +1,6 @@
 """Which remaining examples a request looks at: some are held where they are, others tell whether it hurt."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,7 @@ import numpy as np
 from speu_cli.stages.request import ForgetSet
 from speu_cli.stages.session import Session
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.unlearning.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True)
@@ -15,7 +17,7 @@ class Samples:
 
     Attributes:
         forgotten: How many are to be forgotten.
-        moved: These, and after them the remaining examples that may be held.
+        moved: These, and after them the remaining examples that may be held, in the order in which they are.
         checked: Other remaining examples.
     """
 
@@ -23,29 +25,35 @@ class Samples:
     moved: Encoded
     checked: Encoded
 
-    def with_held(self, count: int) -> Encoded:
-        """The forget set, and after it as many of those that may be held, as far as there are so many."""
-        return self.moved.select(range(min(self.forgotten + count, len(self.moved))))
+    @property
+    def may_be_held(self) -> Encoded:
+        """Those of the remaining examples."""
+        return self.moved.select(range(self.forgotten, len(self.moved)))
+
+    def with_held(self, held: Sequence[int]) -> Encoded:
+        """The forget set, and after it those of the others at these positions among them."""
+        return self.moved.select([*range(self.forgotten), *(self.forgotten + position for position in held)])
 
 
-def draw_samples(session: Session, forget: ForgetSet, held: int, checked: int) -> Samples:
+def draw_samples(session: Session, forget: ForgetSet, recipe: Recipe) -> Samples:
     """Draw from what remains, at random and always the same of the same set.
 
     Args:
         session: Encodes them.
         forget: The forget set.
-        held: How many are held at most.
-        checked: How many others are looked at, at most.
+        recipe: How many are held and checked at most.
 
     Returns:
-        The samples; where too few remain, the held ones come first.
+        The samples; where too few remain, the first that are held come before those that are checked.
     """
     forgotten = set(forget.encoded.ids)
     remaining = [one for one in forget.training.ids if one not in forgotten]
-    order = np.random.default_rng(0).permutation(len(remaining))[: held + checked]
-    drawn = [remaining[number] for number in order]
+    order = [remaining[number] for number in np.random.default_rng(0).permutation(len(remaining))]
+    at_once = recipe.most_held
+    last = at_once + recipe.checked
+    drawn = (order[:at_once] + order[last:])[: recipe.most_drawn]
     return Samples(
         len(forgotten),
-        session.encode(forget.training.select([*forget.encoded.ids, *drawn[:held]])),
-        session.encode(forget.training.select(drawn[held:])),
+        session.encode(forget.training.select([*forget.encoded.ids, *drawn])),
+        session.encode(forget.training.select(order[at_once:last])),
     )

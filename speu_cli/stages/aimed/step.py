@@ -51,12 +51,11 @@ def aimed_step(
     wanted = wanted_of_step(session, file, forget, given, mask_settings)
     request = open_request(session, file, forget, wanted)
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
-    samples = draw_samples(session, forget, recipe.most_held, recipe.checked)
+    samples = draw_samples(session, forget, recipe)
     acceptance = Acceptance(session, forget, aims, {"remaining": samples.checked, **unseen}, recipe.width)
 
     def take(way: Recipe) -> int:
-        moved = samples.with_held(way.held)
-        return Steps(session, moved, request.remaining, chosen.mask, way).take(aims)
+        return Steps(session, samples, request.remaining, chosen.mask, way).take(aims)
 
     done = _first_accepted(recipe, chosen.mask, acceptance, take)
     loss = float(session.losses(forget.encoded, "forget losses").mean())

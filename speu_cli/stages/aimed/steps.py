@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from speu_cli.stages.aimed.samples import Samples
 from speu_cli.stages.session import Session
 from speu_cli.statistics.example_rows import ExampleRows, example_rows
 from speu_cli.statistics.running import shape_of
@@ -30,14 +31,14 @@ class Steps:
 
     Attributes:
         session: The model; it is moved.
-        encoded: The forget set, and after it the examples that are held.
+        samples: The forget set, and the examples that may be held.
         remaining: S(D_r).
         mask: Which units may change.
         recipe: How steps are made.
     """
 
     session: Session
-    encoded: Encoded
+    samples: Samples
     remaining: Statistics
     mask: Mask
     recipe: Recipe
@@ -52,22 +53,27 @@ class Steps:
             Number of parameter entries that may change.
         """
         inverse = inverse_curvature(self.remaining, self.mask, damping=self.recipe.damping)
-        blocks = list(self._blocks())
-        start: Floats | None = None
+        of, pool = self.session.task.margins.of, self.samples.may_be_held
+        start = of(self.session.losses(pool, "losses of what is held"))
         entries = 0
-        for step in range(self.recipe.steps):
-            found = self._rows(blocks[0], step)
-            margins = self.session.task.margins.of(found.losses.numpy())
-            start = margins if start is None else start
-            wanted = np.maximum(start - margins, 0.0)  # what is held is lifted where it has fallen
-            wanted[: len(aims)] = (aims - margins[: len(aims)]) / (self.recipe.steps - step)
-            direction = self._direction(blocks, found, inverse, torch.from_numpy(wanted))
+        for step in range(self.recipe.rounds):
+            held = self.recipe.held_in(step, len(start))
+            moved = self.samples.with_held(held)
+            blocks = list(self._blocks(len(moved)))
+            found = self._rows(moved, blocks[0], step)
+            now = of(found.losses.numpy())
+            left = max(self.recipe.steps - step, 1)
+            forget = (aims - now[: len(aims)]) / left
+            lift = np.maximum(start[held] - now[len(aims) :], 0.0)  # where it has fallen
+            wanted = torch.from_numpy(np.concatenate([forget, lift]))
+            direction = self._direction(moved, blocks, found, inverse, wanted)
             direction.apply(self.session.checkpoint.model, 1.0)
             entries = direction.size
         return entries
 
     def _direction(
         self,
+        moved: Encoded,
         blocks: Sequence[dict[str, Part]],
         first: ExampleRows,
         inverse: dict[str, Tensor],
@@ -77,35 +83,35 @@ class Steps:
         slopes = torch.from_numpy(self.session.task.margins.slopes(first.losses.numpy()))
         products = gram(first.gradients, inverse)
         for block in blocks[1:]:
-            products = products + gram(self._rows(block).gradients, inverse)
+            products = products + gram(self._rows(moved, block).gradients, inverse)
         # The rows are gradients of losses: those of margins are dz/dℓ times as long.
         weights = slopes * row_weights(products * torch.outer(slopes, slopes), wanted, self.recipe.ridge)
         steps = row_direction(first.gradients, inverse, weights, self.mask).steps
         for block in blocks[1:]:
-            rows = self._rows(block).gradients
+            rows = self._rows(moved, block).gradients
             steps = steps | row_direction(rows, inverse, weights, self.mask).steps
         return Direction(steps)
 
-    def _rows(self, block: dict[str, Part], step: int | None = None) -> ExampleRows:
-        """Gradients of all examples on some of the slices."""
+    def _rows(self, moved: Encoded, block: dict[str, Part], step: int | None = None) -> ExampleRows:
+        """Gradients of examples on some of the slices."""
         session = self.session
         return example_rows(
             session.checkpoint.model,
             session.layout,
             session.task,
-            self.encoded,
+            moved,
             block,
             batch_tokens=session.runtime.batch_tokens,
             progress=session.runtime.progress,
-            description="gradients" if step is None else f"step {step + 1} of {self.recipe.steps}",
+            description="gradients" if step is None else f"step {step + 1} of {self.recipe.rounds}",
         )
 
-    def _blocks(self) -> Iterator[dict[str, Part]]:
-        """Parameters whose rows fit in memory together; each block costs two passes more."""
+    def _blocks(self, count: int) -> Iterator[dict[str, Part]]:
+        """Parameters of which so many rows fit in memory together; each block costs two passes more."""
         model, block, filled = self.session.checkpoint.model, dict[str, Part](), 0
         for name, axes, indices in self.mask.slices():
             parameter = model.get_parameter(name)
-            size = FLOAT32 * len(self.encoded) * shape_of(parameter, Part(axes, indices)).numel()
+            size = FLOAT32 * count * shape_of(parameter, Part(axes, indices)).numel()
             if block and filled + size > MOST_BYTES:
                 yield block
                 block, filled = {}, 0

@@ -19,7 +19,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"target": "mean"},
 }
 OTHERWISE = "otherwise"
-OF_A_WAY = {"damping", "steps", "ridge", "held"}
+OF_A_WAY = {"damping", "steps", "settle", "ridge", "held", "anew"}
 
 
 def recipe_file(name: str | Path) -> Path | None:

@@ -29,6 +29,8 @@ class Recipe:
         ridge: With ``each``: ρ, how far a step may fall short of its targets to stay small, as a multiple of
             the mean of the diagonal of R P⁻¹ Rᵀ.
         held: With ``each``: remaining examples that are held where they are.
+        anew: With ``each``: whether other remaining examples are held in each step; else always the same.
+        settle: With ``each``: further steps, each what is left of the way and of the held examples' fall.
         checked: With ``each``: other remaining examples that tell whether the step hurt.
         width: With ``each``: standard errors that a change of what is checked may have.
         otherwise: With ``each``: what to try next, in turn, while the criterion is not met.
@@ -46,6 +48,8 @@ class Recipe:
     steps: int = 1
     ridge: float = 0.1
     held: int = 0
+    anew: bool = False
+    settle: int = 0
     checked: int = 256
     width: float = 2.0
     otherwise: tuple["Recipe", ...] = ()
@@ -68,7 +72,8 @@ class Recipe:
                 self._require(name, getattr(self, name) == only, "no value, as target is each")
         self._require("width", _is_number(self.width) and self.width > 0, "a number above 0")
         self._require("steps", _is_count(self.steps) and self.steps >= 1, "a whole number of at least 1")
-        for name in ("held", "checked"):
+        self._require("anew", isinstance(self.anew, bool), "true or false")
+        for name in ("held", "settle", "checked"):
             value = getattr(self, name)
             self._require(name, _is_count(value) and value >= 0, "a whole number of at least 0")
 
@@ -81,8 +86,24 @@ class Recipe:
 
     @property
     def most_held(self) -> int:
-        """Remaining examples that any way of the recipe holds."""
+        """Remaining examples that any way of the recipe holds at once."""
         return max(way.held for way in self.ways())
+
+    @property
+    def most_drawn(self) -> int:
+        """Remaining examples that any way of the recipe holds in any of its steps."""
+        return max(way.held * (way.rounds if way.anew else 1) for way in self.ways())
+
+    @property
+    def rounds(self) -> int:
+        """Steps in all."""
+        return self.steps + self.settle
+
+    def held_in(self, step: int, drawn: int) -> list[int]:
+        """Which of those that were drawn are held in a step, from 0; where they end it begins again."""
+        count = min(self.held, drawn)
+        first = count * step if self.anew else 0
+        return [(first + number) % drawn for number in range(count)]
 
     def ways(self) -> Iterator["Recipe"]:
         """The recipe itself, and what to try next."""

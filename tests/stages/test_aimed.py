@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 import speu_cli
+from laws import Notes
 from memorised import FORGET, Home, memorised, snapshot
 from speu_cli.artifacts.format import read_artifact, write_artifact
 from speu_cli.checkpoints.write import read_record
@@ -114,10 +115,12 @@ def test_in_many_blocks_of_parameters_the_step_is_the_same(
 ) -> None:
     unlearn(bert, tmp_path / "whole", recipe=recipe(tmp_path))
     monkeypatch.setattr(steps, "MOST_BYTES", 1)
-    unlearn(bert, tmp_path / "blocks", recipe=recipe(tmp_path))
+    told = Notes()
+    unlearn(bert, tmp_path / "blocks", recipe=recipe(tmp_path), runtime=Runtime(progress=told))
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "blocks")
     for name, tensor in one.items():
         assert torch.allclose(tensor, other[name], atol=1e-5), name
+    assert ["passes over them" in note for note in told.notes] == [True]
 
 
 def test_held_examples_stay_nearer(bert: Home, tmp_path: Path) -> None:
@@ -130,11 +133,15 @@ def test_held_examples_stay_nearer(bert: Home, tmp_path: Path) -> None:
     assert moved[35] < 0.5 * moved[0]
 
 
-@pytest.mark.parametrize("more", ["anew = true", "settle = 4"])
-def test_held_anew_or_lifted_once_more_the_rest_stays_nearer(more: str, bert: Home, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("held", "more"), [(10, "anew = true"), (35, "settle = 4")])
+def test_held_anew_or_lifted_once_more_the_rest_stays_nearer(
+    held: int, more: str, bert: Home, tmp_path: Path
+) -> None:
+    """What is held anew is another part of the rest each time; what settles is what is held, all."""
     fallen = {}
+    text = RECIPE.replace("held = 10", f"held = {held}").replace("checked = 20", "checked = 0")
     for name, keys in {"plain": "", "more": more + "\n"}.items():
-        result = unlearn(bert, tmp_path / name, recipe=recipe(tmp_path, RECIPE + keys))
+        result = unlearn(bert, tmp_path / name, recipe=recipe(tmp_path, text + keys))
         assert result.criterion["forget.reached"] > 0.7
         after, before = remaining_losses(bert, tmp_path / name), remaining_losses(bert)
         fallen[name] = np.maximum(after - before, 0.0).mean()
@@ -155,6 +162,10 @@ def test_nothing_is_drawn_for_two_ends(bert: Home) -> None:
     assert drawn.with_held([2, 0]).ids == [*forget.encoded.ids, held[2], held[0]]
     same = draw_samples(session, forget, replace(way, anew=False))
     assert (same.may_be_held.ids, same.checked.ids) == (held[:5], checked)
+    most = draw_samples(session, forget, replace(way, held=10_000, checked=10_000))
+    remaining = len(forget.training) - len(forgotten)
+    assert len(most.checked) == remaining // 3
+    assert len(most.may_be_held) == remaining - remaining // 3
 
 
 def remaining_losses(home: Home, model: Path | None = None) -> np.ndarray:

@@ -44,16 +44,15 @@ def draw_samples(session: Session, forget: ForgetSet, recipe: Recipe) -> Samples
         recipe: How many are held and checked at most.
 
     Returns:
-        The samples; where too few remain, the first that are held come before those that are checked.
+        The samples; where few remain, a third of them is checked.
     """
     forgotten = set(forget.encoded.ids)
     remaining = [one for one in forget.training.ids if one not in forgotten]
     order = [remaining[number] for number in np.random.default_rng(0).permutation(len(remaining))]
-    at_once = recipe.most_held
-    last = at_once + recipe.checked
-    drawn = (order[:at_once] + order[last:])[: recipe.most_drawn]
+    checked = min(recipe.checked, max(len(order) // 3, len(order) - recipe.most_drawn))
+    drawn = order[checked : checked + recipe.most_drawn]
     return Samples(
         len(forgotten),
         session.encode(forget.training.select([*forget.encoded.ids, *drawn])),
-        session.encode(forget.training.select(order[at_once:last])),
+        session.encode(forget.training.select(order[:checked])),
     )

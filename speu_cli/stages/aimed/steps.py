@@ -23,6 +23,7 @@ from speu_cli.unlearning.second_order import Direction, inverse_curvature
 FLOAT32 = 4
 # Of rows at once. Not of what is free: how sums are split would change their last bits from run to run.
 MOST_BYTES = 2**31
+FEW_BLOCKS = 4
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,8 @@ class Steps:
             held = self.recipe.held_in(step, len(start))
             moved = self.samples.with_held(held)
             blocks = list(self._blocks(len(moved)))
+            if step == 0 and len(blocks) > FEW_BLOCKS:
+                self.session.runtime.progress.note(_slow(len(moved), len(blocks)))
             found = self._rows(moved, blocks[0], step)
             now = of(found.losses.numpy())
             left = max(self.recipe.steps - step, 1)
@@ -118,3 +121,12 @@ class Steps:
             block[name] = Part(axes, indices)
             filled += size
         yield block
+
+
+def _slow(examples: int, blocks: int) -> str:
+    """What to know of steps that are made in many passes."""
+    return (
+        f"the gradients of {examples} examples do not fit into memory together: each step makes "
+        f"{2 * blocks - 1} passes over them; a recipe that holds fewer, a mask of fewer units, or --recipe "
+        "paper is faster"
+    )

@@ -85,11 +85,6 @@ class Recipe:
         return values
 
     @property
-    def most_held(self) -> int:
-        """Remaining examples that any way of the recipe holds at once."""
-        return max(way.held for way in self.ways())
-
-    @property
     def most_drawn(self) -> int:
         """Remaining examples that any way of the recipe holds in any of its steps."""
         return max(way.held * (way.rounds if way.anew else 1) for way in self.ways())

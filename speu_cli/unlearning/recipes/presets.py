@@ -13,8 +13,11 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "default": {
         "target": "each",
         "steps": 3,
-        "held": 64,
-        "otherwise": [{"held": 256, "ridge": 0.03, "steps": 5}],
+        "settle": 1,
+        "held": 256,
+        "anew": True,
+        "ridge": 0.03,
+        "otherwise": [{"steps": 5, "settle": 2, "held": 512}],
     },
     "paper": {"target": "mean"},
 }

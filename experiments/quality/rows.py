@@ -83,7 +83,8 @@ class Draw:
         found = self._figures(model, way.label)
         shutil.rmtree(model, ignore_errors=True)
         result = answer["result"]
-        told = {name: result[name] for name in ("rate", "recipe", "note", "parameters_changed")}
+        told = {name: result[name] for name in ("rate", "note", "parameters_changed")}
+        told["recipe"] = Path(result["recipe"]).name
         checks = {f"criterion.{name}": value for name, value in result["criterion"].items()}
         return self.row(way.name, found, {**taken, **told, **checks})
 

@@ -26,10 +26,12 @@ def main() -> None:
     parser.add_argument("model")
     for option in ("--fisher", "--data", "--forget"):
         parser.add_argument(option, required=True)
+    parser.add_argument("--recipe", default="default", help="name or file, as of speu unlearn")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
-    inputs = ("--fisher", arguments.fisher, "--data", arguments.data, "--forget", arguments.forget)
+    files = ("--fisher", arguments.fisher, "--data", arguments.data, "--forget", arguments.forget)
+    inputs = (*files, "--recipe", arguments.recipe)
     runs = [serve(arguments.model, *inputs) for _ in range(arguments.runs)]
     seconds = [run.pop("process_seconds") for run in runs]
     figures = {
@@ -43,13 +45,12 @@ def serve(model: str, *inputs: str) -> dict[str, Any]:
     """One request in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
         speu = [sys.executable, "-m", "speu_cli"]
-        step = ("--recipe", "paper")
-        command = [*speu, "unlearn", model, *inputs, *step, "-o", f"{folder}/new", "--json"]
+        command = [*speu, "unlearn", model, *inputs, "-o", f"{folder}/new", "--json"]
         started = time.perf_counter()
         answer = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         seconds = time.perf_counter() - started
     result = json.loads(answer.stdout)
-    kept = ("method", "forget_examples", "remaining_examples", "rate_trials", "parameters_total")
+    kept = ("method", "recipe", "forget_examples", "remaining_examples", "rate_trials", "parameters_total")
     return {**{name: result[name] for name in kept}, "process_seconds": seconds}
 
 

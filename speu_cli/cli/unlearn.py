@@ -143,8 +143,8 @@ def unlearn(
     """Forget examples, and write a complete checkpoint into a new folder.
 
     By default a second-order step: only the chosen heads and filters change, all other parameters stay as
-    they are, bit for bit. The curvature of the remaining training examples comes from the statistics; a few
-    hundred of them are read, to hold them where they are and to check the result before it is written. The
+    they are, bit for bit. The curvature of the remaining training examples comes from the statistics; a
+    sample of them is read, to hold them where they are and to check the result before it is written. The
     other methods train the model, or with --mask the slices of its units; they need no statistics.
     """
     given = dict(locals())

@@ -27,6 +27,8 @@ SAME_GRADIENT, SAME_GRADIENT_OF_HALF_TYPES = 0.02, 0.3
 # Smaller than this share of the largest gradient, one is taken for the rounding noise of zero; in a half type
 # smaller than its unit in the last place, if that is more: so large an attention key's bias may come out.
 NOISE = 1e-4
+# A GPU's attention may multiply in TF32, whatever is asked of matrix products: this is its unit there.
+NOISE_OF_GPUS = 2**-10
 
 
 def check_dropout(model: nn.Module) -> None:
@@ -76,7 +78,7 @@ def check_rules(model: PreTrainedModel, task: Loss, listener: Listener, step: St
         for name, (size, difference) in _differences(model, task, listener, step, factors, k).items():
             before = differences.get(name, (0.0, 0.0))
             differences[name] = max(size, before[0]), max(difference, before[1])
-    return _judge(differences, set(factors), model.dtype)
+    return _judge(differences, set(factors), model)
 
 
 def _require_same_losses(once: Tensor, again: Tensor, ids: list[str]) -> None:
@@ -123,7 +125,7 @@ def _named(compare: Callable[[str, nn.Parameter], None], name: str) -> Callable[
     return partial(compare, name)
 
 
-def _judge(differences: dict[str, tuple[float, float]], heard: set[str], dtype: torch.dtype) -> set[str]:
+def _judge(differences: dict[str, tuple[float, float]], heard: set[str], model: PreTrainedModel) -> set[str]:
     """Tell which parameters autograd has to differentiate.
 
     Returns:
@@ -133,8 +135,10 @@ def _judge(differences: dict[str, tuple[float, float]], heard: set[str], dtype: 
         ArtifactError: A rule gives another gradient than autograd.
     """
     largest = max((size for size, _ in differences.values()), default=0.0)
+    dtype = model.dtype
     same = SAME_GRADIENT if dtype.itemsize > HALF_TYPE_BYTES else SAME_GRADIENT_OF_HALF_TYPES
-    noise = max(NOISE, torch.finfo(dtype).eps) * largest
+    least = NOISE_OF_GPUS if model.device.type == "cuda" else NOISE
+    noise = max(least, torch.finfo(dtype).eps) * largest
     # Not «gap > …»: a gap that is no number is no agreement.
     off = {name for name, (size, gap) in differences.items() if not gap <= same * size + noise}
     wrong = sorted(off & heard)

@@ -15,7 +15,7 @@ from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded
 from speu_cli.tasks.learnt import Learnt
 from speu_cli.tasks.log_odds import log_odds
-from speu_cli.tasks.margins import LogOdds, Margins
+from speu_cli.tasks.margins import LogOddsOfTokens, Margins
 from speu_cli.tasks.memorisation import memorisation, token_figures
 from speu_cli.tasks.preparation import Preparation
 from speu_cli.tasks.prompts import encode_prompts
@@ -31,7 +31,7 @@ class CausalLanguageModelling:
     name = CAUSAL_LM
     score_name = "probability"
     generative = True
-    margins: Margins = LogOdds()
+    margins: Margins = LogOddsOfTokens()
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Tokenize prompts with their answers, or plain texts."""

@@ -5,12 +5,14 @@ for the same change of the model in both. It is a falling function of the loss �
 losses that were kept, and its gradient is that of the loss times dz/dℓ.
 """
 
+import math
 from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
 import torch
 from torch import Tensor
+from transformers import PretrainedConfig
 
 from speu_cli.tasks.log_odds import LEAST_LOSS, log_odds
 
@@ -20,7 +22,9 @@ Floats = npt.NDArray[np.float64]
 class Margins(Protocol):
     """The margin of a task, as a function of its loss."""
 
-    lowest: float  # an example with less is as wrong as can be, however much less
+    def lowest(self, config: PretrainedConfig) -> float:
+        """Of what is as wrong as can be: less than that says nothing of having been seen."""
+        ...
 
     def of(self, losses: Floats) -> Floats:
         """Z of losses ℓ ≥ 0, ``[n]``: higher for what is known better."""
@@ -45,7 +49,9 @@ class LogOdds:
     Of a class it is the true logit less the logsumexp of the others: ℓ = log(1 + e^{−z}).
     """
 
-    lowest = -6.0
+    def lowest(self, config: PretrainedConfig) -> float:
+        """That of p = 0.25 %, whatever the model."""
+        return -6.0
 
     def of(self, losses: Floats) -> Floats:
         """−log(e^ℓ − 1)."""
@@ -65,10 +71,20 @@ class LogOdds:
         return 1 / np.expm1(-np.maximum(losses, LEAST_LOSS))
 
 
+class LogOddsOfTokens(LogOdds):
+    """Where exp(−ℓ) is the geometric mean of the probabilities of tokens, each out of a vocabulary."""
+
+    def lowest(self, config: PretrainedConfig) -> float:
+        """That of a guess, one token as likely as any other."""
+        return -math.log(config.get_text_config().vocab_size - 1)
+
+
 class Closeness:
     """Where ℓ is a squared error: minus the distance from the truth, −√ℓ."""
 
-    lowest = -np.inf
+    def lowest(self, config: PretrainedConfig) -> float:
+        """There is none."""
+        return -math.inf
 
     def of(self, losses: Floats) -> Floats:
         """−√ℓ."""

@@ -1,18 +1,23 @@
 """What is refused before a pass, and what is left to autograd."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.nn.utils import parametrizations
+from transformers import PreTrainedModel
 
 from laws import Case, Notes, largest_difference, make_case
 from oracles import statistics as oracle
 from speu_cli.errors import ArtifactError
+from speu_cli.statistics.check import _judge
 from speu_cli.statistics.collector import Collected, collect
 from speu_cli.statistics.wanted import Scope, Wanted, wanted_parameters
 from tiny import FAMILIES
@@ -201,6 +206,14 @@ def test_a_wrong_rule_is_refused_in_a_half_type_too(dtype: torch.dtype, tmp_path
     double_an_output(case)
     with pytest.raises(ArtifactError, match=r"classifier\.weight"):
         collected(case)
+
+
+def test_on_a_gpu_the_rounding_of_tf32_is_no_wrong_rule() -> None:
+    differences = {"value.weight": (1.0, 1e-6), "key.weight": (1e-5, 5e-4)}
+    for device, refused in (("cuda", False), ("cpu", True)):
+        model = SimpleNamespace(dtype=torch.float32, device=torch.device(device))
+        with pytest.raises(ArtifactError, match=r"key\.weight") if refused else nullcontext():
+            assert _judge(differences, set(differences), cast(PreTrainedModel, model)) == set()
 
 
 class Gated(nn.Module):

@@ -5,8 +5,9 @@ import pytest
 import torch
 from scipy.special import expit
 from torch.nn import functional
+from transformers import BertConfig, LlamaConfig
 
-from speu_cli.tasks.margins import Closeness, LogOdds, Margins
+from speu_cli.tasks.margins import Closeness, LogOdds, LogOddsOfTokens, Margins
 
 LOSSES = np.array([2e-6, 1e-3, 0.1, 0.69, 3.0, 40.0, 900.0])
 
@@ -46,3 +47,9 @@ def test_slopes_are_derivatives(margins: Margins) -> None:
 def test_a_loss_of_zero_is_finite(margins: Margins) -> None:
     assert np.isfinite(margins.of(np.zeros(1))).all()
     assert np.isfinite(margins.slopes(np.zeros(1))).all()
+
+
+def test_no_target_of_tokens_is_worse_than_a_guess() -> None:
+    guess = LogOddsOfTokens().lowest(LlamaConfig(vocab_size=4096))
+    assert expit(guess) == pytest.approx(1 / 4096)
+    assert LogOdds().lowest(BertConfig(vocab_size=4096)) == -6.0

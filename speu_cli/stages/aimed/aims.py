@@ -51,4 +51,5 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Floats
     stays[forget.training.positions(forget.encoded.ids)] = False
     of_training = np.zeros(0) if file.losses is None else file.losses[stays[file.used]]
     known, unseen = margins.of(of_training), margins.of(file.holdout_losses)
-    return unseen_margins(margins.of(forget.losses), known, unseen, margins.lowest)
+    lowest = margins.lowest(session.checkpoint.model.config)
+    return unseen_margins(margins.of(forget.losses), known, unseen, lowest)

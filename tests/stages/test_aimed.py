@@ -154,18 +154,19 @@ def test_nothing_is_drawn_for_two_ends(bert: Home) -> None:
     forget = open_forget_set(session, file, data, ids, forget_examples="all", unseen_loss=None)
     way = Recipe("some", "each", steps=2, held=5, checked=8, anew=True)
     drawn = draw_samples(session, forget, way)
-    forgotten, held, checked = set(forget.encoded.ids), drawn.may_be_held.ids, drawn.checked.ids
+    forgotten, held, checked = set(forget.encoded.ids), drawn.may_be_held(10).ids, drawn.checked.ids
     assert len(held) == len(set(held)) == 10
+    assert drawn.may_be_held(4).ids == held[:4]
     assert len(checked) == 8
     assert not set(held) & set(checked)
     assert not forgotten & {*held, *checked}
     assert drawn.with_held([2, 0]).ids == [*forget.encoded.ids, held[2], held[0]]
     same = draw_samples(session, forget, replace(way, anew=False))
-    assert (same.may_be_held.ids, same.checked.ids) == (held[:5], checked)
+    assert (same.may_be_held(10).ids, same.checked.ids) == (held[:5], checked)
     most = draw_samples(session, forget, replace(way, held=10_000, checked=10_000))
     remaining = len(forget.training) - len(forgotten)
     assert len(most.checked) == remaining // 3
-    assert len(most.may_be_held) == remaining - remaining // 3
+    assert len(most.may_be_held(10_000)) == remaining - remaining // 3
 
 
 def remaining_losses(home: Home, model: Path | None = None) -> np.ndarray:

@@ -25,10 +25,9 @@ class Samples:
     moved: Encoded
     checked: Encoded
 
-    @property
-    def may_be_held(self) -> Encoded:
-        """Those of the remaining examples."""
-        return self.moved.select(range(self.forgotten, len(self.moved)))
+    def may_be_held(self, most: int) -> Encoded:
+        """The first of the remaining examples, so many at most."""
+        return self.moved.select(range(self.forgotten, min(self.forgotten + most, len(self.moved))))
 
     def with_held(self, held: Sequence[int]) -> Encoded:
         """The forget set, and after it those of the others at these positions among them."""

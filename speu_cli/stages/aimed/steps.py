@@ -54,7 +54,7 @@ class Steps:
             Number of parameter entries that may change.
         """
         inverse = inverse_curvature(self.remaining, self.mask, damping=self.recipe.damping)
-        of, pool = self.session.task.margins.of, self.samples.may_be_held
+        of, pool = self.session.task.margins.of, self.samples.may_be_held(self.recipe.drawn)
         start = of(self.session.losses(pool, "losses of what is held"))
         entries = 0
         for step in range(self.recipe.rounds):

@@ -85,9 +85,14 @@ class Recipe:
         return values
 
     @property
+    def drawn(self) -> int:
+        """Remaining examples that it holds in any of its steps."""
+        return self.held * (self.rounds if self.anew else 1)
+
+    @property
     def most_drawn(self) -> int:
         """Remaining examples that any way of the recipe holds in any of its steps."""
-        return max(way.held * (way.rounds if way.anew else 1) for way in self.ways())
+        return max(way.drawn for way in self.ways())
 
     @property
     def rounds(self) -> int:

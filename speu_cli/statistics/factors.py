@@ -6,6 +6,7 @@ number of examples of a batch, ``rows`` their positions one after the other, pad
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 import torch
@@ -143,25 +144,30 @@ class Dense:
     """G_n as it is: for parameters so small that nothing cheaper is needed.
 
     Attributes:
-        make: Computes the gradients ``[n, *shape]``, if they are asked for.
+        make: Computes the gradients, if they are asked for.
     """
 
     make: Callable[[], Tensor]
 
+    @cached_property
+    def gradients(self) -> Tensor:
+        """``[n, *shape]``."""
+        return self.make()
+
     def select(self, part: Part) -> "Dense":
         """The wanted entries."""
-        return Dense(lambda: self._select(self.make(), part))
+        return Dense(lambda: self._select(self.gradients, part))
 
     def add_to(self, squares: Tensor, sums: Tensor) -> None:
         """Σ_n G_n² and Σ_n G_n."""
-        gradients = self.make().to(squares.dtype)
+        gradients = self.gradients.to(squares.dtype)
         of_squares, of_sums = (gradients**2).sum(0), gradients.sum(0)
         squares += of_squares
         sums += of_sums
 
     def of_example(self, k: int) -> Tensor:
         """G_k."""
-        return self.make()[k]
+        return self.gradients[k]
 
     @staticmethod
     def _select(gradients: Tensor, part: Part) -> Tensor:
@@ -234,8 +240,8 @@ def examples_in(factor: Factor) -> int:
     match factor:
         case Summed(uses):
             return examples_in(uses[0])
-        case Dense(make):
-            return len(make())
+        case Dense():
+            return len(factor.gradients)
         case Outer(spans=spans) | Rows(spans=spans):
             return len(spans)
     raise TypeError(f"no factor: {type(factor).__name__}")

@@ -226,3 +226,16 @@ def test_spanned_rows(lengths: Lengths, gap: int) -> None:
 def test_examples_of_what_is_no_factor() -> None:
     with pytest.raises(TypeError, match="no factor: str"):
         examples_in("x")  # type: ignore[arg-type]
+
+
+def test_small_gradients_are_made_once_for_all_examples() -> None:
+    made = []
+
+    def make() -> Tensor:
+        made.append(torch.arange(6.0).reshape(3, 2))
+        return made[-1]
+
+    factor = Dense(make)
+    found = [factor.of_example(k).tolist() for k in range(examples_in(factor))]
+    assert found == [[0, 1], [2, 3], [4, 5]]
+    assert len(made) == 1

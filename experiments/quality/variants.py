@@ -16,7 +16,8 @@ ALL_IS_WITHIN = 1e9
 MEAN: Mapping[str, str | float | int] = {"target": "mean"}
 # What the checks of `default` would refuse is measured too.
 EACH: Mapping[str, str | float | int] = {"target": "each", "steps": 3, "held": 64, "width": ALL_IS_WITHIN}
-SECOND_WAY: Mapping[str, str | float | int] = {"steps": 5, "held": 256, "ridge": 0.03}  # that of `default`
+FIXED: Mapping[str, str | float | int] = {**EACH, "steps": 5, "held": 256, "ridge": 0.03}
+ANEW: Mapping[str, str | float | int] = {**EACH, "held": 256, "anew": True, "ridge": 0.03}
 
 
 @dataclass(frozen=True)
@@ -88,7 +89,8 @@ VARIANTS = (
     Variant("each row, 3 steps, 64 held", "each", EACH),
     Variant("each row, 3 steps, 256 held", "each-256-held", {**EACH, "held": 256}),
     Variant("each row, 3 steps, 512 held", "each-512-held", {**EACH, "held": 512}),
-    Variant("each row, 5 steps, 256 held, ridge 0.03", "each-5-256-0.03", {**EACH, **SECOND_WAY}),
+    Variant("each row, 5 steps, 256 held, ridge 0.03", "each-5-256-0.03", FIXED),
+    Variant("each row, 3 steps, 256 held anew, ridge 0.03", "each-256-anew-0.03", ANEW),
     Variant("each row, 64 held, damping 1", "each-damping-1", {**EACH, "damping": 1.0}),
     Variant("each row, 64 held, ridge 0.03", "each-ridge-0.03", {**EACH, "ridge": 0.03}),
     DEFAULT_SO,

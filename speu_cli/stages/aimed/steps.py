@@ -23,7 +23,7 @@ from speu_cli.unlearning.second_order import Direction, inverse_curvature
 FLOAT32 = 4
 # Of rows at once. Not of what is free: how sums are split would change their last bits from run to run.
 MOST_BYTES = 2**31
-FEW_BLOCKS = 4
+FEW_BLOCKS = 4  # of more a user is told what makes the step faster
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ of_runtime = partial(typer.Option, rich_help_panel="Runtime")
 Kinds = Literal["heads", "filters", "both"]
 Curvature = Literal["total", "mean"]
 KeyValue = Literal["any", "all"]
-Objective = Literal["mlr", "mlf", "norm"]
+Objective = Literal["mlr", "mlf", "norm", "random"]
 SecondOrder = Literal["spe-so", "so"]
 Method = Literal["spe-so", "so", "ssd"]
 ForgetExamples = Literal["all", "remembered"]
@@ -147,7 +147,7 @@ ObjectiveOption = Annotated[
     of_method(
         "--objective",
         help="What heads and filters are chosen by: the loss of the remaining examples (mlr), that of the "
-        "forgotten ones (mlf), or the norm of the gradient of these (norm).",
+        "forgotten ones (mlf), the norm of the gradient of these (norm), or nothing (random), a control.",
     ),
 ]
 WithinOption = Annotated[

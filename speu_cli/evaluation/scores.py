@@ -43,6 +43,27 @@ def accuracy(answers: Answers) -> Metric:
     return intervals.proportion(right, len(answers["labels"]))
 
 
+def class_shift(answers: Answers) -> Metric:
+    """Measure how far the classes are from being predicted as often as they are true.
+
+    Args:
+        answers: ``predictions`` and ``labels``.
+
+    Returns:
+        The total variation distance of the two distributions over the classes, ½ Σ_c |p_c − q_c|; without
+        bounds.
+    """
+    predictions, labels = answers["predictions"], answers["labels"]
+    n = len(labels)
+    if not n:
+        return not_computed(0)
+    differences = [
+        np.count_nonzero(predictions == one) - np.count_nonzero(labels == one)
+        for one in np.union1d(predictions, labels)
+    ]
+    return Metric(float(np.abs(differences).sum()) / (2 * n), math.nan, math.nan, n)
+
+
 def spearman(answers: Answers) -> Metric:
     """Measure the rank correlation of ``predictions`` and ``labels``, with Bonett and Wright's interval."""
     return intervals.spearman(answers["predictions"], answers["labels"])
@@ -105,6 +126,7 @@ SCORES = {
     "accuracy": Score(_BOTH, accuracy),
     "spearman": Score(_BOTH, spearman),
     "pearson": Score(_BOTH, pearson),
+    "class_shift": Score(_BOTH, class_shift),
     "f1": Score(frozenset({"f1"}), partial(average, name="f1")),
     "exact": Score(frozenset({"exact"}), partial(fraction, name="exact")),
     "best_f1": _of_spans("span_f1", 0),
@@ -123,6 +145,7 @@ SCORES = {
 }
 # What is told beside a task's own score.
 FURTHER = {
+    "accuracy": ("class_shift",),
     "spearman": ("pearson",),
     "f1": ("exact", "best_f1", "best_exact", "threshold_f1", "threshold_exact"),
     "probability": ("token_accuracy", "exact_memorisation", "extraction_strength", "rouge_l"),

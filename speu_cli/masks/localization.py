@@ -4,6 +4,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
+import torch
 from torch import Tensor
 
 from speu_cli.errors import InputError
@@ -22,7 +23,7 @@ from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import KINDS, Kind, Layout
 from speu_cli.structures.mask import KeyValue
 
-Objective = Literal["mlr", "mlf", "norm"]
+Objective = Literal["mlr", "mlf", "norm", "random"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +38,8 @@ class MaskSettings:
         kv: A key and value head that several heads share changes if ``any`` of them is selected, or only if
             ``all`` are.
         objective: What units are chosen by: ``mlr``, least loss of the remaining set (Eq. 8); ``mlf``, most
-            loss of the forget set (Eq. 18); ``norm``, the norm of the forget set's gradient.
+            loss of the forget set (Eq. 18); ``norm``, the norm of the forget set's gradient; ``random``, by
+            none of these.
         within: How entries are chosen inside the selected units, ``wanda:S``; None = all of them.
 
     Raises:
@@ -62,7 +64,7 @@ class MaskSettings:
         if self.rounds is not None and self.rounds < 0:
             raise InputError(f"--rounds is {self.rounds}, expected at least 0")
         if self.objective not in get_args(Objective):
-            raise InputError(f"--objective is {self.objective!r}, expected mlr, mlf or norm")
+            raise InputError(f"--objective is {self.objective!r}, expected mlr, mlf, norm or random")
         if self.within is not None:
             wanda_sparsity(self.within)
         if self.kv not in get_args(KeyValue):
@@ -91,8 +93,8 @@ class MaskSettings:
 
     @property
     def needs_mask_statistics(self) -> bool:
-        """Whether u and B are needed of the training set; ``norm`` takes g_f alone."""
-        return self.objective != "norm"
+        """Whether u and B are needed of the training set; ``norm`` takes g_f alone, ``random`` nothing."""
+        return self.objective not in ("norm", "random")
 
 
 @dataclass(frozen=True)
@@ -102,7 +104,7 @@ class Localized:
     Attributes:
         rearranged: The mask, with the objective before and after rearrangement.
         scores: Importance ``[units]`` by group.
-        has_objective: Whether there is an f; with NORM there is none, and no swaps.
+        has_objective: Whether there is an f; with NORM and at random there is none, and no swaps.
     """
 
     rearranged: Rearranged
@@ -137,6 +139,8 @@ def localize(forget: Statistics, remaining: Statistics, layout: Layout, settings
         return localize_by_forget_loss(forget, remaining, layout, settings)
     if settings.objective == "norm":
         return localize_by_norm(forget, layout, settings)
+    if settings.objective == "random":
+        return localize_at_random(layout, settings)
     return localize_by_remaining_loss(forget, remaining, layout, settings)
 
 
@@ -170,6 +174,14 @@ def localize_by_norm(forget: Statistics, layout: Layout, settings: MaskSettings)
     return Localized(Rearranged(mask, 0.0, 0.0, 0), scores, has_objective=False)
 
 
+def localize_at_random(layout: Layout, settings: MaskSettings) -> Localized:
+    """Choose units without looking at anything: the control of every other choice, always the same."""
+    draw = torch.Generator().manual_seed(0)
+    scores = {group.key: torch.rand(group.count, generator=draw, dtype=torch.float64) for group in layout}
+    mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)
+    return Localized(Rearranged(mask, 0.0, 0.0, 0), scores, has_objective=False)
+
+
 def _require_examples(forget: Statistics, settings: MaskSettings) -> None:
     """Refuse to choose by the forget set where none of it counts.
 
@@ -189,11 +201,13 @@ def localize_before_request(full: Statistics, layout: Layout, settings: MaskSett
     Args:
         full: S(D); only B is used.
         layout: The model's units.
-        settings: Sparsity, kinds, curvature and rounds.
+        settings: Sparsity, kinds, curvature and rounds; objective ``mlr`` or ``random``.
 
     Returns:
         The mask.
     """
+    if settings.objective == "random":
+        return localize_at_random(layout, settings)
     c = curvature_scale(settings.curvature, full.count)
     scores = warm_start_importance(full)
     mask = select(scores, layout, settings.kinds_of(layout), settings.sparsity, settings.kv)

@@ -11,7 +11,13 @@ import torch
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.masks.files import MaskOrigin, read_mask, write_mask
 from speu_cli.masks.input_norms import input_norms
-from speu_cli.masks.localization import Localized, MaskSettings, localize, localize_by_norm
+from speu_cli.masks.localization import (
+    Localized,
+    MaskSettings,
+    localize,
+    localize_at_random,
+    localize_by_norm,
+)
 from speu_cli.masks.within import require_fits, wanda_sparsity, weights_of, with_wanda
 from speu_cli.stages.request import ForgetSet, Request, open_request, statistics_of, wanted_of
 from speu_cli.stages.session import Session
@@ -136,6 +142,8 @@ def localized_request(
         wanted = Wanted(dict.fromkeys(session.layout.parameters), mask_statistics=False)
         gradients = statistics_of(session, forget.in_step, wanted)
         localized = localize_by_norm(gradients, session.layout, settings)
+    elif settings.objective == "random":
+        localized = localize_at_random(session.layout, settings)
     else:
         request = open_request(session, file, forget, wanted_for_mask(file, {}, forget, settings))
         localized = localize(request.in_step, request.remaining, session.layout, settings)

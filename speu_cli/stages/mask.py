@@ -26,8 +26,8 @@ class MaskResult:
         sha256: Digest of its content.
         selected: Units that may change, of all units, by kind.
         entries: Entries of their weights that may change, of all of these; None where all may.
-        objective: What units were chosen by: ``mlr``, ``mlf`` or ``norm``.
-        objective_before: f of Eq. 9 or Eq. 19 of the selection; None with ``norm``, which has none.
+        objective: What units were chosen by: ``mlr``, ``mlf``, ``norm`` or ``random``.
+        objective_before: f of Eq. 9 or Eq. 19 of the selection; None with ``norm`` and ``random``.
         objective_after: f after rearrangement, or None.
         swaps: Units exchanged by rearrangement.
         forget_examples: Size of the forget set; None for a mask made before any request.
@@ -74,7 +74,7 @@ def mask(
 
     Args:
         model: Folder of the checkpoint.
-        fisher: Statistics file; those of the mask variables are enough, and with ``norm`` any.
+        fisher: Statistics file; those of the mask variables are enough, and with ``norm`` and ``random`` any.
         output: Mask file to write.
         data: The training set; needed with ``forget``.
         forget: Id list of the forget set. Default: none, a mask for any request.
@@ -85,7 +85,8 @@ def mask(
         kv: A key and value head that several heads share changes if ``any`` of them is selected, or only if
             ``all`` are.
         objective: ``mlr``: by the loss of the remaining set; ``mlf``: by that of the forget set (Eq. 18);
-            ``norm``: by the norm of the forget set's gradient. The last two need ``forget``.
+            ``norm``: by the norm of the forget set's gradient; ``random``: by nothing. ``mlf`` and
+            ``norm`` need ``forget``.
         within: ``wanda:S``: inside the selected units freeze a share S of each output row's weights, all but
             those with the largest products of weight and input norm; needs ``forget``. Default: none.
         forget_examples: ``all`` or ``remembered``: whose gradients count.
@@ -106,8 +107,9 @@ def mask(
         raise InputError(
             "a mask for a request needs both --data and --forget, one for any request needs neither"
         )
-    if forget is None and (objective != "mlr" or within is not None):
-        option = "--within" if objective == "mlr" else f"--objective {objective}"
+    by_forget = objective in ("mlf", "norm")
+    if forget is None and (by_forget or within is not None):
+        option = f"--objective {objective}" if by_forget else "--within"
         raise InputError(f"{option} chooses by the examples to forget, expected --data and --forget")
     check_output(output, force=runtime.force, folder=False, inputs=(model, fisher, data, forget))
     if picture is not None:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from oracles import evaluation as oracle
 from speu_cli.evaluation.metric import as_number
 from speu_cli.evaluation.metrics import measure
+from speu_cli.evaluation.scores import SCORES
 from speu_cli.tasks.outcomes import Outcomes
 
 
@@ -38,6 +39,9 @@ def test_classification(n_forget, n_remaining, n_test, seed):
         "unlearning_accuracy",
         "remaining_accuracy",
         "testing_accuracy",
+        "class_shift.forget",
+        "class_shift.remaining",
+        "class_shift.test",
         "loss.forget",
         "loss.remaining",
         "loss.test",
@@ -93,6 +97,7 @@ def test_a_model_that_answers_nan_has_no_scores(poison):
     lost = {name for name, metric in metrics.items() if math.isnan(metric.value)}
     assert lost == {
         "testing_accuracy",
+        "class_shift.test",
         "loss.test",
         "membership.member_fraction",
         "membership.nonmember_fraction",
@@ -118,6 +123,24 @@ def test_values_are_plain_python_numbers():
     for metric in metrics.values():
         assert {type(metric.value), type(metric.low), type(metric.high)} == {float}
         assert type(metric.n) is int
+
+
+def test_accuracy_has_the_shift_of_the_classes_beside_it():
+    sets = [some_outcomes(n, n) for n in (9, 40, 25)]
+    metrics = measure(*sets, score_name="accuracy")
+    for place, outcomes in zip(("forget", "remaining", "test"), sets, strict=True):
+        found, answers = metrics[f"class_shift.{place}"], outcomes.answers
+        expected = oracle.class_shift(answers["predictions"], answers["labels"])
+        assert (found.value, found.n) == (pytest.approx(expected), len(outcomes))
+        assert math.isnan(found.low) and math.isnan(found.high)
+
+
+@pytest.mark.parametrize(
+    ("predictions", "shift"), [([0, 1, 2, 0], 0), ([0, 0, 0, 0], 0.5), ([3, 3, 3, 3], 1), ([0, 2, 1, 0], 0)]
+)
+def test_the_shift_counts_how_often_a_class_is_predicted_not_where(predictions, shift):
+    answers = {"predictions": np.array(predictions, float), "labels": np.array([0.0, 1, 2, 0])}
+    assert SCORES["class_shift"].of(answers).value == shift
 
 
 def test_pearson_stands_beside_spearman():

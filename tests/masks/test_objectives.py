@@ -198,6 +198,25 @@ def test_the_objectives_select_different_units(tmp_path: Path) -> None:
     assert all(not torch.equal(selected[i], selected[k]) for i, k in ((0, 1), (0, 2), (1, 2)))
 
 
+def test_random_units_are_others_than_those_of_any_choice_and_always_the_same(tmp_path: Path) -> None:
+    case = make_case(tmp_path, count=SIZE)
+    forget, remaining = of_case(case)
+
+    def chosen_by(objective: Objective) -> dict[str, list[int]]:
+        settings = MaskSettings(sparsity=0.75, objective=objective)
+        found = localize(forget, remaining, case.layout, settings)
+        return {key: flags.nonzero()[:, 0].tolist() for key, flags in found.rearranged.mask.selected.items()}
+
+    control = chosen_by("random")
+    assert control == chosen_by("random")
+    others: tuple[Objective, ...] = ("mlr", "mlf", "norm")
+    for other in others:
+        assert control != (choice := chosen_by(other))
+        for kind in KINDS:
+            of_kind = [key for key in control if key.startswith(kind)]
+            assert sum(len(control[key]) for key in of_kind) == sum(len(choice[key]) for key in of_kind)
+
+
 @pytest.mark.parametrize("objective", ["mlf", "norm"])
 def test_without_an_example_there_is_nothing_to_choose_by(objective: Objective, tmp_path: Path) -> None:
     case = make_case(tmp_path, count=SIZE)

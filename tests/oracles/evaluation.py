@@ -50,6 +50,13 @@ def area_variance(area: float, positives: int, negatives: int) -> float:
     return (area * (1 - area) + spread) / (positives * negatives)
 
 
+def class_shift(predictions, labels):
+    """The share of predictions to change before each class is predicted as often as it is true."""
+    predictions, labels = list(predictions), list(labels)
+    classes = set(predictions) | set(labels)
+    return sum(max(0, predictions.count(one) - labels.count(one)) for one in classes) / len(labels)
+
+
 def pearson(x, y):
     """Covariance over the product of the standard deviations."""
     mean_x, mean_y = sum(x) / len(x), sum(y) / len(y)

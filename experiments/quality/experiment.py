@@ -26,7 +26,7 @@ NAMES = ("sst2", "qqp", "stsb", "squad1", "squad2")
 
 
 def run(place: Place, target: str) -> Outcome:
-    """Measure every variant on every draw.
+    """Measure the recipes on every draw, and their variants on the first.
 
     Args:
         place: Where.
@@ -42,13 +42,14 @@ def run(place: Place, target: str) -> Outcome:
     names = [name for name in place.asked_for(NAMES) if name in setting.sizes]
     if not names:
         raise NoDataError(f"no set of {target} was asked for: --sets takes {', '.join(NAMES)}")
+    variants = [one for one in VARIANTS if one.on_every_draw or not place.recipes]
     rows: list[Json] = []
     files: list[Json] = []
     ends: list[Json] = []
     for name in names:
         study = place.study(SETS[name])
-        files += statistics(study)
-        rows += rows_of(study, VARIANTS, place.jobs)
+        files += statistics(study, directions=any(one.holds_directions for one in variants))
+        rows += rows_of(study, variants, place.jobs)
         if name == setting.case_study:
             ends = sweep_rows(study, place.jobs)
     for row in (*rows, *ends) if place.jobs > 1 else ():
@@ -57,7 +58,7 @@ def run(place: Place, target: str) -> Outcome:
     outcome = Outcome(
         f"{target.capitalize()} of recipes, {model}", notes(setting, place.jobs), _tables(rows, files)
     )
-    outcome.pictures["-gaps"] = gaps_picture(rows, VARIANTS)
+    outcome.pictures["-gaps"] = gaps_picture(rows, variants)
     if ends:
         outcome.tables["The same step, ended sooner and later"] = draw_table(ends)
         outcome.pictures["-ends"] = sweep_picture(ends, SETS[setting.case_study].title)
@@ -81,9 +82,8 @@ def notes(setting: Setting, jobs: int = 1) -> list[str]:
         "All but the recipes with names are measured on the first draw alone. "
         "A variant with a target for each row is written however other rows changed, with `width` at 1e9, "
         "but not where the forgotten rows do not look unseen; `default` is refused, or tries a further way, "
-        "as for a user. Both are given the held-out rows, which no model was trained on. There is no public "
-        "option for a random mask, and `speu eval` does not tell how often a class is predicted: neither is "
-        "here.",
+        "as for a user. Both are given the held-out rows, which no model was trained on. Class shift: the "
+        "share of test rows to answer otherwise before each class is predicted as often as it is true.",
     ]
 
 

@@ -16,6 +16,7 @@ from quality.draws import further_draws
 from quality.variants import Variant
 
 OTHER_SEED = "RT, another seed"
+CLASS_SHIFT = "class_shift.test"
 AGREEMENT = {"rank": "agreement.loss_rank.forget", "confidence": "agreement.confidence.forget"}
 OFF = ("R", "T")
 DIRECTIONS = "fisher-directions"
@@ -116,7 +117,8 @@ class Draw:
             beside: Compare it with the retrained model, row by row.
 
         Returns:
-            As `Study.figures`; the AUC against held-out rows; and with ``beside`` the agreement.
+            As `Study.figures`; the AUC against held-out rows; of classes how much too often some are
+            predicted; and with ``beside`` the agreement.
         """
         forget, name = self.study.forget(self.name), f"near-{label}-{self.name}"
         reference = ("--reference", str(self.retrained)) if beside else ()
@@ -124,6 +126,8 @@ class Draw:
         unseen = self.study.evaluated(model, forget, f"{name}-heldout", test="heldout")
         found: dict[str, float | None] = dict(self.study.figures(answer))
         found["heldout_auc"] = unseen["membership.auc"]["value"]
+        if CLASS_SHIFT in answer:
+            found["class_shift"] = answer[CLASS_SHIFT]["value"]
         if beside:
             found |= {short: answer[long]["value"] for short, long in AGREEMENT.items()}
         return {key: math.nan if value is None else value for key, value in found.items()}
@@ -135,12 +139,13 @@ def draws_of(study: Study) -> list[Draw]:
     return [*(Draw(study, name) for name in study.draws), *further]
 
 
-def statistics(study: Study) -> list[Json]:
-    """Make the statistics, without and with directions, and tell what they took."""
+def statistics(study: Study, *, directions: bool) -> list[Json]:
+    """Make the statistics, and on request those with directions too, and tell what they took."""
     study.original()
-    output = study.work / f"{DIRECTIONS}.safetensors"
-    asked = (*study.data, *study.holdout, "--directions", "auto", "--force", "-o", str(output))
-    study.speu("fisher", str(study.original()), *asked, keep=DIRECTIONS)
+    files = {"fisher": "plain"}
+    if directions:
+        _with_directions(study)
+        files[DIRECTIONS] = "with directions"
     return [
         {
             "set": study.data_set.name,
@@ -148,8 +153,14 @@ def statistics(study: Study) -> list[Json]:
             "bytes": study.kept(keep)["result"]["bytes"],
             **costs(study.kept(keep)),
         }
-        for name, keep in (("plain", "fisher"), ("with directions", DIRECTIONS))
+        for keep, name in files.items()
     ]
+
+
+def _with_directions(study: Study) -> None:
+    output = study.work / f"{DIRECTIONS}.safetensors"
+    asked = (*study.data, *study.holdout, "--directions", "auto", "--force", "-o", str(output))
+    study.speu("fisher", str(study.original()), *asked, keep=DIRECTIONS)
 
 
 def rows_of(study: Study, variants: Sequence[Variant], jobs: int = 1) -> list[Json]:

@@ -1,4 +1,4 @@
-"""How scores fall as a step forgets more: one draw, several ends of the same step."""
+"""What forgetting costs: one draw, several ends of the paper's step, and targets for each row beside it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,15 +11,17 @@ from paper_numbers import PERCENT
 from study import ORIGINAL, RETRAINED, Study
 
 from quality.rows import DIRECTIONS, Draw
-from quality.variants import EACH, PAPER, PAPER_SO, Variant
+from quality.variants import EACH_ROW, PAPER, PAPER_SO, Variant
 
 OF_RT = (0.5, 0.75, 1.0, 1.5)  # target losses, in forget losses of the retrained model
-STEPS = (1, 2, 3, 5)
-EACH_ROW = "each row, by steps"
+RANDOM = replace(PAPER, name="paper, random mask", label="paper-random", options=("--objective", "random"))
+LINES = (PAPER_SO, RANDOM, PAPER)
+BY_HELD = "each row, none to 256 held"
+CHARTS = {**SCORES, "class_shift": "class shift, % of test rows"}
 
 
 def sweep_rows(study: Study, jobs: int = 1) -> list[Json]:
-    """Serve the first draw along one direction to several losses, and with a target for each row in steps.
+    """Serve the first draw along one direction to several losses, and with a target for each row.
 
     Args:
         study: The set.
@@ -30,14 +32,12 @@ def sweep_rows(study: Study, jobs: int = 1) -> list[Json]:
     """
     draw = Draw(study, study.draws[0])
     lines: list[tuple[str, Variant, tuple[str, ...]]] = []
-    for variant in (PAPER_SO, PAPER):
+    for variant in LINES:
         for part in OF_RT:
             name, label = f"{variant.name} at {part:g} of RT's loss", f"{variant.label}-at-{part:g}"
             target = ("--target-loss", str(part * draw.aim["loss"]))
             lines.append((variant.name, replace(variant, name=name, label=label), target))
-    for steps in STEPS:
-        recipe = {**EACH, "steps": steps}
-        lines.append((EACH_ROW, Variant(f"each row, {steps} steps", f"sweep-each-{steps}", recipe), ()))
+    lines += [(BY_HELD, variant, ()) for variant in EACH_ROW]
     directions = study.work / f"{DIRECTIONS}.safetensors"
     rows = [{**row, "line": row["method"]} for row in draw.references()[:2]]
     rows += at_once(
@@ -49,14 +49,14 @@ def sweep_rows(study: Study, jobs: int = 1) -> list[Json]:
 
 
 def sweep_picture(rows: Sequence[Json], title: str) -> Figure:
-    """Scores against the forget loss, RT and the original as levels."""
-    panels = Panels(title, "forget loss")
-    for score in SCORES:
-        for line in (PAPER_SO.name, PAPER.name, EACH_ROW):
+    """Scores and class shift against the forget loss, RT and the original as levels."""
+    panels = Panels(title, "forget loss", CHARTS)
+    for score in CHARTS:
+        for line in (*(one.name for one in LINES), BY_HELD):
             there = [row for row in rows if row["line"] == line and REFUSED not in row]
             found = sorted((row["loss"], interval([PERCENT * row[score]])) for row in there)
             panels.line(score, line, found)
     for method in (RETRAINED, ORIGINAL):
         row = next(row for row in rows if row["line"] == method)
-        panels.level(method, {score: interval([PERCENT * row[score]]) for score in SCORES})
+        panels.level(method, {score: interval([PERCENT * row[score]]) for score in CHARTS})
     return panels.finished()

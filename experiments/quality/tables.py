@@ -49,14 +49,14 @@ def draw_table(rows: Sequence[Json]) -> str:
     """One line a method, of one draw."""
     lines = []
     for row in rows:
-        scores = [_number(row, name, 2, PERCENT) for name in COMPARED]
+        scores = [_number(row, name, 2, PERCENT) for name in (*COMPARED, "class_shift")]
         nearness = [_number(row, "gap", 2), _number(row, "loss", 3), _number(row, "heldout_auc", 3)]
         nearness += [_number(row, "auc_off", 3, sign=True)]
         agreement = [_number(row, name, 3) for name in ("rank", "confidence")]
         share = f"1/{1 / row['time_share']:.0f}" if "time_share" in row else ""
         name = f"{row['method']} (refused)" if REFUSED in row else row["method"]
         lines.append([name, *scores, *nearness, *agreement, _number(row, "seconds", 0), share])
-    heads = ["method", *COMPARED, "gap", "forget loss", "AUC", "AUC − RT's", "rank agreement"]
+    heads = ["method", *COMPARED, "class shift", "gap", "forget loss", "AUC", "AUC − RT's", "rank agreement"]
     return table([*heads, "confidence difference", "time, s", "of retraining"], lines)
 
 

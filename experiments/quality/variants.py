@@ -29,12 +29,14 @@ class Variant:
         label: In file names.
         recipe: The name of one, or what its file says.
         method: ``spe-so`` or ``so``.
+        options: Further ones of ``speu unlearn``.
     """
 
     name: str
     label: str
     recipe: Recipe
     method: str = SPE_SO
+    options: tuple[str, ...] = ()
 
     @property
     def checked(self) -> bool:
@@ -67,7 +69,7 @@ class Variant:
         if not isinstance(recipe, str):
             recipe = str(written(recipe, study.work / f"recipe-{self.label}.toml"))
         statistics = ("--fisher", str(directions)) if self.holds_directions else study.fisher
-        options = ("--method", self.method, "--recipe", recipe, *statistics)
+        options = ("--method", self.method, "--recipe", recipe, *statistics, *self.options)
         return Way(self.name, self.label, (*options, *(study.holdout if self.checked else ())), steps=False)
 
 
@@ -76,6 +78,12 @@ PAPER = Variant("paper", "paper", "paper")
 DEFAULT_SO = Variant("default, SO", "default-so", "default", SO)
 DEFAULT = Variant("default", "default", "default")
 
+EACH_ROW = (
+    Variant("each row, 3 steps, none held", "each-none-held", {**EACH, "held": 0}),
+    Variant("each row, 3 steps, 64 held", "each", EACH),
+    Variant("each row, 3 steps, 256 held", "each-256-held", {**EACH, "held": 256}),
+    Variant("each row, 3 steps, 256 held anew, ridge 0.03", "each-256-anew-0.03", ANEW),
+)
 VARIANTS = (
     PAPER_SO,
     PAPER,
@@ -85,12 +93,10 @@ VARIANTS = (
     Variant("paper + margin", "paper-margin", {**MEAN, "objective": "margin"}),
     Variant("paper + 4 steps", "paper-4-steps", {**MEAN, "steps": 4}),
     Variant("each row, 1 step", "each-1-step", {**EACH, "steps": 1}),
-    Variant("each row, 3 steps, none held", "each-none-held", {**EACH, "held": 0}),
-    Variant("each row, 3 steps, 64 held", "each", EACH),
-    Variant("each row, 3 steps, 256 held", "each-256-held", {**EACH, "held": 256}),
+    *EACH_ROW[:3],
     Variant("each row, 3 steps, 512 held", "each-512-held", {**EACH, "held": 512}),
     Variant("each row, 5 steps, 256 held, ridge 0.03", "each-5-256-0.03", FIXED),
-    Variant("each row, 3 steps, 256 held anew, ridge 0.03", "each-256-anew-0.03", ANEW),
+    *EACH_ROW[3:],
     Variant("each row, 64 held, damping 1", "each-damping-1", {**EACH, "damping": 1.0}),
     Variant("each row, 64 held, ridge 0.03", "each-ridge-0.03", {**EACH, "ridge": 0.03}),
     DEFAULT_SO,

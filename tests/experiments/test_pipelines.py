@@ -71,13 +71,14 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[str, ...]]]:
     yield made
 
 
-def reproduced(home: Path, target: str) -> tuple[str, list[dict[str, Any]]]:
+def reproduced(home: Path, target: str, *more: str) -> tuple[str, list[dict[str, Any]]]:
     """The Markdown and the rows of a target."""
+    output = home / "".join((target, *more))
     options = ["--setting", "smoke", "--data", str(home / "data"), "--work", str(home / "work")]
-    told = ["--encoder", str(home / "encoder"), "-o", str(home / target)]
+    told = ["--encoder", str(home / "encoder"), "-o", str(output), *more]
     assert reproduce.main([target, *options, *told]) == 0
-    rows: list[dict[str, Any]] = json.loads(next((home / target).glob("*.json")).read_text())["rows"]
-    return next((home / target).glob("*.md")).read_text(), rows
+    rows: list[dict[str, Any]] = json.loads(next(output.glob("*.json")).read_text())["rows"]
+    return next(output.glob("*.md")).read_text(), rows
 
 
 def test_a_table_is_made_once_and_its_models_serve_the_others(
@@ -140,7 +141,9 @@ def test_recipes_are_compared_on_every_draw(
         (name, "a") for name in others
     }
     assert {draw for method, draw in of_draws if method == OTHER_SEED} == {"a"}
-    assert {row["line"] for row in rows if row["part"] == "ends"} > {PAPER_SO.name, PAPER.name}
+    ends = [row for row in rows if row["part"] == "ends"]
+    assert {row["line"] for row in ends} > {PAPER_SO.name, PAPER.name, "paper, random mask"}
+    assert all(0 <= row["class_shift"] <= 1 for row in ends if "refused" not in row)
     assert "| gap of the worst draw at most 2.0 |" in text
     served = [call for call in calls if call[0] == "unlearn"]
     statistics = {Path(call[call.index("--fisher") + 1]).stem for call in served}
@@ -159,6 +162,9 @@ def test_recipes_are_compared_on_every_draw(
     again, _ = reproduced(home, "quality")
     assert calls == []
     assert again == text
+    _, named = reproduced(home, "quality", "--recipes")
+    assert calls == []
+    assert {row["method"] for row in named if row["part"] == "draws"}.isdisjoint(others)
 
 
 def test_what_is_missing_is_told(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

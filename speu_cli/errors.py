@@ -31,6 +31,10 @@ class ArtifactError(SpeuError):
     exit_code = 4
 
 
+class NotFiniteError(ArtifactError):
+    """A model whose loss on an example is not a number."""
+
+
 class OutputExistsError(SpeuError):
     """The output is already there, and overwriting was not asked for."""
 

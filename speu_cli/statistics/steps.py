@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from speu_cli.errors import ArtifactError
+from speu_cli.errors import NotFiniteError
 from speu_cli.tasks.base import Loss, Task, logits_of
 from speu_cli.tasks.encoded import Encoded
 
@@ -99,12 +99,12 @@ class Step:
             They.
 
         Raises:
-            ArtifactError: One is not finite.
+            NotFiniteError: One is not finite.
         """
         if not values.isfinite().all():
             odd = [self.ids[k] for k in (~values.isfinite()).nonzero()[:, 0].tolist()]
             shown = ", ".join(map(repr, odd[:SHOWN])) + (", …" if len(odd) > SHOWN else "")
-            raise ArtifactError(
+            raise NotFiniteError(
                 f"the model's {called} on example {shown} is not finite, expected a working model",
                 hint="look at the example; --exclude leaves it out",
             )

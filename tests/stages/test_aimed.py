@@ -1,5 +1,6 @@
 """Steps that aim: every forgotten example at a target of its own; a model is checked before it is written."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -193,6 +194,25 @@ def test_what_is_tried_next_starts_from_the_original_model(bert: Home, tmp_path:
     unlearn(bert, tmp_path / "at-once", recipe=recipe(tmp_path))
     one, other = weights(tmp_path / "tried"), weights(tmp_path / "at-once")
     assert [name for name in one if not torch.equal(one[name], other[name])] == []
+
+
+def test_steps_that_break_the_model_do_not_meet_the_criterion_either(
+    bert: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soft, solve = 1e9, steps.row_weights
+
+    def far_too_long(products: torch.Tensor, wanted: torch.Tensor, ridge: float) -> torch.Tensor:
+        return solve(products, wanted, ridge) * (math.inf if ridge == soft else 1)
+
+    monkeypatch.setattr(steps, "row_weights", far_too_long)
+    broken = RECIPE.replace("ridge = 0.05", f"ridge = {soft}")
+    with pytest.raises(UnsafeStepError, match=r"meets the criterion: .* is not finite"):
+        unlearn(bert, tmp_path / "new", recipe=recipe(tmp_path, broken))
+    assert not (tmp_path / "new").exists()
+    mended = recipe(tmp_path, broken + "[[otherwise]]\nridge = 0.05\n")
+    note = unlearn(bert, tmp_path / "new", recipe=mended).note
+    assert note is not None
+    assert "is not finite" in note
 
 
 def test_held_out_examples_are_looked_at_where_they_are_given(bert: Home, tmp_path: Path) -> None:

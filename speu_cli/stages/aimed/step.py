@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from speu_cli.errors import UnsafeStepError
+from speu_cli.errors import NotFiniteError, UnsafeStepError
 from speu_cli.masks.localization import MaskSettings
 from speu_cli.stages.aimed.acceptance import Acceptance
 from speu_cli.stages.aimed.aims import aims_of
@@ -108,12 +108,16 @@ def _first_accepted(
     failed: list[str] = []
     for way in recipe.ways():
         with saved_slices(acceptance.session.checkpoint.model, mask) as saved:
-            entries = take(way)
-            checks = acceptance.checks()
-            odd = [str(check) for check in checks if not check.met]
-            if not odd:
-                saved.keep()
-                return _Accepted(way, entries, checks, failed)
+            try:
+                entries = take(way)
+                checks = acceptance.checks()
+            except NotFiniteError as error:  # a step so long that nothing is left of the model
+                odd = [str(error)]
+            else:
+                odd = [str(check) for check in checks if not check.met]
+                if not odd:
+                    saved.keep()
+                    return _Accepted(way, entries, checks, failed)
         failed.append(f"{way.name}: {'; '.join(odd)}")
     raise UnsafeStepError(
         f"no way of the recipe meets the criterion: {failed[-1]}",

@@ -47,7 +47,7 @@ def with_artifacts(home: Home) -> Home:
 
 # As `default`, but for the other answers of models so tiny, which may move with the forgotten ones.
 WIDE = "wide.toml"
-RECIPE = 'target = "each"\nsteps = 3\nsettle = 1\nheld = 256\nanew = true\nridge = 0.03\nwidth = 1e9\n'
+RECIPE = 'target = "each"\nsteps = 3\nsettle = 1\nheld = 256\nanew = true\nwidth = 1e9\n'
 both_recipes = pytest.mark.parametrize("recipe", [WIDE, "paper"])
 
 

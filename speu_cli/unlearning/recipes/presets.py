@@ -16,7 +16,6 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "settle": 1,
         "held": 256,
         "anew": True,
-        "ridge": 0.03,
         "otherwise": [{"steps": 5, "settle": 2, "held": 512}],
     },
     "paper": {"target": "mean"},

@@ -51,7 +51,7 @@ class Recipe:
     anew: bool = False
     settle: int = 0
     checked: int = 256
-    width: float = 2.0
+    width: float = 3.0
     otherwise: tuple["Recipe", ...] = ()
 
     def __post_init__(self) -> None:

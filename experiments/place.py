@@ -22,7 +22,7 @@ class Place:
         names: Of the models to run; empty: all.
         sets: Names of the data sets to run, where a target has several; empty: all.
         jobs: How many commands run at once, where a target can.
-        recipes: Of the study of recipes only those with names, without their variants.
+        variants: Labels of the recipes and their variants to run, where a target has several; empty: all.
     """
 
     setting: Setting
@@ -32,7 +32,7 @@ class Place:
     names: Sequence[str] = ()
     sets: Sequence[str] = ()
     jobs: int = 1
-    recipes: bool = False
+    variants: Sequence[str] = ()
 
     def models(self) -> list[Model]:
         """Those of the setting that were asked for."""

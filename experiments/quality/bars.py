@@ -90,6 +90,8 @@ def _near(name: str) -> Callable[[Compared], Verdict]:
 
 def _ahead(of: Compared) -> Verdict:
     """A draw that either does not have is not ahead."""
+    if not of.on_all:
+        return Verdict(False, "not measured")
     others = {(row["set"], row["draw"]): row for row in of.on_all}
     ahead = {
         name: sum(row[name] > others[row["set"], row["draw"]][name] for row in of.rows) for name in ("R", "T")

@@ -42,7 +42,7 @@ def run(place: Place, target: str) -> Outcome:
     names = [name for name in place.asked_for(NAMES) if name in setting.sizes]
     if not names:
         raise NoDataError(f"no set of {target} was asked for: --sets takes {', '.join(NAMES)}")
-    variants = [one for one in VARIANTS if one.on_every_draw or not place.recipes]
+    variants = [one for one in VARIANTS if not place.variants or one.label in place.variants]
     rows: list[Json] = []
     files: list[Json] = []
     ends: list[Json] = []

@@ -91,6 +91,11 @@ def test_a_refused_draw_is_named_and_meets_nothing_that_every_draw_has_to() -> N
     assert "default (refused) | – |" in draw_table(rows)
 
 
+def test_what_was_not_served_with_all_units_is_not_ahead() -> None:
+    rows = [one for one in good() if one["method"] != DEFAULT_SO.name]
+    assert failed(rows) == ["SPE-SO ahead of SO on R and T in 13 of 15 draws"]
+
+
 def test_where_all_was_refused_nothing_is_met() -> None:
     rows = [
         one if one["method"] == OTHER_SEED else {**one, **LACKING, "time_share": math.nan} for one in good()

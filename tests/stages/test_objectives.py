@@ -189,6 +189,14 @@ def test_a_mask_from_a_file_is_the_mask_made_on_the_way(
         assert (tmp_path / name / MASK_NAME).read_bytes() == (tmp_path / "mask").read_bytes()
 
 
+def test_random_units_are_the_same_before_any_request(bert: Home, tmp_path: Path) -> None:
+    mask(bert, tmp_path / "for-one", objective="random")
+    mask(bert, tmp_path / "for-any", objective="random", data=None, forget=None)
+    one, other = (read_artifact(tmp_path / name).tensors for name in ("for-one", "for-any"))
+    assert one.keys() == other.keys()
+    assert all(torch.equal(other[key], tensor) for key, tensor in one.items())
+
+
 def test_mlf_of_sampled_groups_is_that_of_the_forget_sets_own_gradients(
     bert: Home, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

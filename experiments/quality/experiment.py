@@ -53,7 +53,8 @@ def run(place: Place, target: str) -> Outcome:
         if name == setting.case_study:
             ends = sweep_rows(study, place.jobs)
     for row in (*rows, *ends) if place.jobs > 1 else ():
-        row.pop("time_share", None)  # of commands that slowed each other down
+        for taken in ("seconds", "time_share"):  # of commands that slowed each other down
+            row.pop(taken, None)
     model = setting.models[0].name
     outcome = Outcome(
         f"{target.capitalize()} of recipes, {model}", notes(setting, place.jobs), _tables(rows, files)
@@ -70,7 +71,7 @@ def run(place: Place, target: str) -> Outcome:
 
 def notes(setting: Setting, jobs: int = 1) -> list[str]:
     """How it is measured."""
-    alone = "" if jobs == 1 else f" {jobs} commands ran at a time, so times say little."
+    alone = "" if jobs == 1 else f" {jobs} commands ran at a time, so their times are left out."
     return [
         f"{setting.forget} rows to forget in each of {setting.draws} draws of a set, which share none. U, R "
         "and T: the score on the forgotten, the remaining and the test rows; MIA: the fraction of forgotten "

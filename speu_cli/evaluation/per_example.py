@@ -19,3 +19,17 @@ def goodness(score: str, found: Outcomes) -> Floats:
         right: Floats = (found.answers["predictions"] == found.answers["labels"]).astype(float)
         return right
     return found.answers[score] if score in found.answers else -found.losses
+
+
+def shortfall(score: str, found: Outcomes) -> float:
+    """How far answers are from perfect ones, as a mean.
+
+    Args:
+        score: The task's score, as ``Task.score_name``.
+        found: What a model answered, n ≥ 1.
+
+    Returns:
+        One less the mean of :func:`goodness`, whose best is 1; the mean loss where that is minus the loss.
+    """
+    best = 1.0 if score == "accuracy" or score in found.answers else 0.0
+    return best - float(goodness(score, found).mean())

@@ -146,7 +146,8 @@ def fisher(
         unseen = session.read_like(training, holdout) if holdout else None
         record = _record(session, training, portion, settled, group)
         _require_same(group, record, unseen, seed)
-        holdout_losses = _losses_over(group, session, session.encode(unseen)) if unseen else np.zeros(0)
+        held_out = session.encode(unseen) if unseen else portion.encoded.select(())
+        holdout_losses = _losses_over(group, session, held_out) if len(held_out) else np.zeros(0)
 
         mine = positions(portion.encoded.lengths, Shard(group.rank + 1, group.size))
         started = time.perf_counter()
@@ -181,6 +182,8 @@ def fisher(
                 shard=part,
                 selected=settled.selected,
                 losses=losses,
+                strata=session.task.strata(portion.encoded).numpy(),
+                holdout_strata=session.task.strata(held_out).numpy(),
             )
             digest = write_statistics(output, file, force=runtime.force)
             group.wait()

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -77,7 +78,8 @@ def merge(
         statistics=total.statistics(),
         used=np.logical_or.reduce([shard.head.used for shard in ordered]),
         shard=None,
-        losses=_united([shard.head for shard in ordered]),
+        losses=_united([(shard.head, shard.head.losses) for shard in ordered]),
+        strata=_united([(shard.head, shard.head.strata) for shard in ordered]),
         digest="",
         versions={},
     )
@@ -94,15 +96,11 @@ def merge(
     )
 
 
-def _united(files: Sequence[StatisticsFile]) -> npt.NDArray[np.float64] | None:
-    """The losses of all shards' rows, in the order of the rows; None if one of them does not tell."""
-    of_rows = np.full(len(files[0].rows), np.nan)
-    for file in files:
-        if file.losses is None:
-            return None
-        of_rows[file.used] = file.losses
-    found: npt.NDArray[np.float64] = of_rows[~np.isnan(of_rows)]
-    return found
+def _united(shards: Sequence[tuple[StatisticsFile, npt.NDArray[Any] | None]]) -> npt.NDArray[Any] | None:
+    """The values of all shards' rows, in the order of the rows; None if one of them does not tell."""
+    places = np.concatenate([np.flatnonzero(file.used) for file, _ in shards])
+    values = [of_shard for _, of_shard in shards if of_shard is not None]
+    return np.concatenate(values)[np.argsort(places)] if len(values) == len(shards) else None
 
 
 def _add(total: DisjointUnion, shard: ShardFile) -> None:

@@ -147,11 +147,13 @@ def plan(
         )
     if not group.main:
         return None
+    held_out = len(session.read_like(training, holdout)) if holdout else 0
+    strata = session.task.strata(portion.encoded).numpy()
     file = StatisticsFile(
         statistics=whole.statistics,
         rows=portion.rows,
         used=portion.used,
-        holdout_losses=np.zeros(len(session.read_like(training, holdout)) if holdout else 0),
+        holdout_losses=np.zeros(held_out),
         model=session.checkpoint.identity,
         settings=session.settings(training),
         seed=seed,
@@ -160,6 +162,8 @@ def plan(
         shard=part,
         selected=settled.selected,
         losses=np.zeros(int(portion.used.sum())),
+        strata=strata,
+        holdout_strata=np.zeros(held_out, strata.dtype),
     )
     memory, seconds = of_process.memory, of_process.operations / timed.rate
     planned = FisherPlan(

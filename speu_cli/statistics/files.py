@@ -25,7 +25,12 @@ from speu_cli.data.shards import Shard
 from speu_cli.errors import ArtifactError
 from speu_cli.statistics.directions import Directions
 from speu_cli.statistics.sums import OF_DIRECTIONS, SUMS, Statistics, Tensors
-from speu_cli.statistics.validity import require_directions, require_sample, require_squares
+from speu_cli.statistics.validity import (
+    require_directions,
+    require_one_each,
+    require_sample,
+    require_squares,
+)
 from speu_cli.statistics.wanted import Scope, wanted_parameters, wanted_slices
 from speu_cli.structures.entries import taken_shape
 from speu_cli.structures.layout import Layout
@@ -34,8 +39,10 @@ from speu_cli.tasks.settings import EncodingSettings
 
 KIND = "statistics"
 MAPPINGS = (*SUMS, "mask_rows", OF_DIRECTIONS)
-SINGLE = {"rows", "used", "losses", "holdout_losses", "sampled", "direction_weights"}
+OF_TRAINING, OF_UNSEEN = {"rows", "used", "losses", "strata"}, {"holdout_losses", "holdout_strata"}
+SINGLE = OF_TRAINING | OF_UNSEEN | {"sampled", "direction_weights"}
 
+Strata = npt.NDArray[np.int64] | npt.NDArray[np.float32]
 ComputedIn = Literal["float32", "bfloat16"]
 
 
@@ -106,6 +113,8 @@ class StatisticsFile:
         digest: Names the file's content; empty for one not yet written.
         versions: Of the libraries that wrote the file; empty for one not yet written.
         losses: Of the rows that were used, in their order, float64 ``[n]``; None in files that do not tell.
+        strata: What is true of these rows, as :meth:`speu_cli.tasks.base.Task.strata`; likewise.
+        holdout_strata: Of the unseen examples; likewise.
     """
 
     statistics: Statistics
@@ -122,6 +131,8 @@ class StatisticsFile:
     digest: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     losses: npt.NDArray[np.float64] | None = None
+    strata: Strata | None = None
+    holdout_strata: Strata | None = None
 
     @property
     def unseen_loss(self) -> float | None:
@@ -200,6 +211,9 @@ def _tensors(file: StatisticsFile) -> dict[str, Tensor]:
     }
     if file.losses is not None:
         tensors["losses"] = torch.from_numpy(file.losses).float()
+    if file.strata is not None and file.holdout_strata is not None:
+        tensors["strata"] = torch.from_numpy(file.strata)
+        tensors["holdout_strata"] = torch.from_numpy(file.holdout_strata)
     if file.statistics.mask_rows:
         tensors["sampled"] = file.statistics.sampled
     if file.collected.directions is not None:
@@ -267,9 +281,12 @@ def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
     rows, used = tensors["rows"], tensors["used"]
     if rows.ndim != 1 or rows.shape != used.shape or int(used.sum()) != record["data"]["used"]:
         raise ArtifactError(f"{path}: 'rows' and 'used' do not fit each other or their count")
-    losses = tensors.get("losses")
-    if losses is not None and losses.shape != rows[used].shape:
-        raise ArtifactError(f"{path}: 'losses' and 'used' do not fit each other")
+    losses, strata, unseen = (tensors.get(name) for name in ("losses", "strata", "holdout_strata"))
+    of_used = {"losses": losses, "strata": strata}
+    require_one_each(of_used, rows[used], "used", path)
+    require_one_each({"holdout_strata": unseen}, tensors["holdout_losses"], "holdout_losses", path)
+    if (strata is None) != (unseen is None):
+        raise ArtifactError(f"{path}: 'strata' and 'holdout_strata' are not there together")
     parts = _take_mappings(tensors, path, dtype)
     selected = parts.pop("selected")
     sampled = tensors.get("sampled", torch.zeros(0, dtype=torch.int64))
@@ -300,6 +317,8 @@ def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
         digest=artifact.digest,
         versions=dict(record["versions"]),
         losses=None if losses is None else losses.double().numpy(),
+        strata=None if strata is None else strata.numpy(),
+        holdout_strata=None if unseen is None else unseen.numpy(),
     )
 
 

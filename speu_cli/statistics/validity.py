@@ -1,5 +1,6 @@
 """What sums must be like, whatever model they are of."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -8,6 +9,23 @@ from torch import Tensor
 from speu_cli.errors import ArtifactError
 from speu_cli.statistics.directions import Directions
 from speu_cli.statistics.sums import Statistics
+
+
+def require_one_each(found: Mapping[str, Tensor | None], examples: Tensor, name: str, path: Path) -> None:
+    """Refuse what is not one value for each example.
+
+    Args:
+        found: By name; None for what the file does not tell.
+        examples: One value for each, ``[n]``.
+        name: Theirs.
+        path: Where they were read from.
+
+    Raises:
+        ArtifactError: There are more or fewer.
+    """
+    for one, values in found.items():
+        if values is not None and values.shape != examples.shape:
+            raise ArtifactError(f"{path}: '{one}' and '{name}' do not fit each other")
 
 
 def require_squares(statistics: Statistics, path: Path) -> None:

@@ -44,6 +44,13 @@ class Task(Loss, Protocol):
         """Random inputs of these lengths in tokens, with some label: to time a pass on."""
         ...
 
+    def strata(self, encoded: Encoded) -> Tensor:
+        """What is true of each example, ``[n]``: those that agree in it are as hard to know unseen.
+
+        Kinds in int64, or numbers in float32, of which those that lie close agree.
+        """
+        ...
+
     def sizes(self, labels: Tensor) -> Tensor:
         """How many terms ℓ is the mean of, ``[n]``: −ℓ · size is the example's log-likelihood."""
         ...

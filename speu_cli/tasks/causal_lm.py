@@ -49,6 +49,10 @@ class CausalLanguageModelling:
         of_tokens = functional.cross_entropy(predicted, tokens, reduction="none")
         return _mean(of_tokens, examples, self.sizes(labels))
 
+    def strata(self, encoded: Encoded) -> Tensor:
+        """0 for each: nothing is known of texts that makes some harder, int64 ``[n]``."""
+        return torch.zeros(len(encoded), dtype=torch.int64)
+
     def sizes(self, labels: Tensor) -> Tensor:
         """Number of labelled tokens, ``[n]``: −ℓ · size is the answer's log-likelihood."""
         return labels[:, 1:].ne(IGNORED).sum(1)

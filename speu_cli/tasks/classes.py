@@ -11,6 +11,7 @@ from speu_cli.data.examples import Example
 from speu_cli.errors import InputError
 from speu_cli.tasks.base import Answered
 from speu_cli.tasks.distributions import Distributions
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.margins import LogOdds, Margins
 
 SHOWN_NAMES = 8
@@ -40,6 +41,10 @@ class Classes:
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Cross-entropy of each example, ``[n]``."""
         return functional.cross_entropy(logits, labels, reduction="none")
+
+    def strata(self, encoded: Encoded) -> Tensor:
+        """Their classes, int64 ``[n]``."""
+        return encoded.labels
 
     def sizes(self, labels: Tensor) -> Tensor:
         """1 for each example: its label is all there is, ``[n]``."""

@@ -50,6 +50,12 @@ class QuestionAnswering:
         """ℓ of each example, ``[n]``: the sum over its windows."""
         return self._of_windows(logits, labels).sum(1)
 
+    def strata(self, encoded: Encoded) -> Tensor:
+        """1 for a question that has an answer, 0 for one that has none, int64 ``[n]``."""
+        return torch.tensor(
+            [bool(one.answers) for one in cast(Sequence[Question], encoded.references)]
+        ).long()
+
     def sizes(self, labels: Tensor) -> Tensor:
         """2 for each example, ``[n]``: −2·ℓ is the sum over its windows of log p(start) + log p(end)."""
         return torch.full_like(labels[:, 0, 0], TERMS)

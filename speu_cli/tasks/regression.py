@@ -48,6 +48,10 @@ class Regression:
         """Squared error of each example, ``[n]``."""
         return (self.predictions(logits) - labels.to(logits.dtype)) ** 2
 
+    def strata(self, encoded: Encoded) -> Tensor:
+        """Their targets, float32 ``[n]``."""
+        return encoded.labels
+
     def sizes(self, labels: Tensor) -> Tensor:
         """A squared error is no log-likelihood, of nothing.
 

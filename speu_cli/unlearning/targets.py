@@ -1,29 +1,66 @@
 """What each forgotten example would be known like, had the model never seen it."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import rankdata
 
+from speu_cli.unlearning.strata import Ints
+
 Floats = npt.NDArray[np.float64]
 
+FEWEST = 20  # of fewer examples nobody can tell how they are distributed
 
-def unseen_margins(now: Floats, known: Floats, unseen: Floats, lowest: float) -> Floats:
-    """Give each forgotten example the margin that an unseen example has where it stands.
 
-    Where it stands is half way between its rank in the forget set and its rank among all training examples.
-    By the first alone, forgotten and unseen examples would have one distribution, though a few examples may
-    well be easier or harder than most; by the second alone, a few odd ones would count for too much.
+@dataclass(frozen=True)
+class Known:
+    """How well examples are known.
+
+    Attributes:
+        margins: z of each, ``[n]``, in any order.
+        strata: Which of them are alike, ``[n]``.
+    """
+
+    margins: Floats
+    strata: Ints
+
+    def like(self, stratum: int) -> Floats:
+        """The margins of one stratum; of all where it has too few."""
+        found = self.margins[self.strata == stratum]
+        return found if len(found) >= FEWEST else self.margins
+
+
+def unseen_margins(now: Known, known: Known, unseen: Known, lowest: float) -> Floats:
+    """Give each forgotten example the margin that an unseen example like it has where it stands.
+
+    Where it stands is half way between its rank among the training examples of its stratum, and the rank of
+    that in the forget set. By the second alone, forgotten and unseen examples would have one distribution,
+    though a few examples may well be easier or harder than most; by the first alone, a few odd ones would
+    count for too much.
 
     Args:
-        now: Margins of the forget set, ``[n]``, n ≥ 1.
-        known: Margins of the remaining training examples, ``[k]``, in any order.
-        unseen: Margins of held-out examples, ``[m]``, in any order, m ≥ 1.
+        now: The forget set, n ≥ 1.
+        known: The remaining training examples.
+        unseen: Held-out examples, one at least.
         lowest: No target is below it: by how much an example is missed says nothing of its having been seen.
 
     Returns:
         A target for each, ``[n]``; never above what it is now, for nothing is to be learnt.
     """
-    own = (rankdata(now) - 0.5) / len(now)
-    among = (np.searchsorted(np.sort(known), now) + 0.5) / (len(known) + 1)
-    aims: Floats = np.minimum(np.maximum(np.quantile(unseen, (own + among) / 2), lowest), now)
-    return aims
+    strata = {int(one): now.strata == one for one in np.unique(now.strata)}
+    among, aims = np.empty(len(now.margins)), np.empty(len(now.margins))
+    for one, of_it in strata.items():
+        peers = np.sort(known.like(one))
+        among[of_it] = (np.searchsorted(peers, now.margins[of_it]) + 0.5) / (len(peers) + 1)
+    standing = (_ranks(among, now.margins) + among) / 2
+    for one, of_it in strata.items():
+        aims[of_it] = np.quantile(unseen.like(one), standing[of_it])
+    return np.minimum(np.maximum(aims, lowest), now.margins)
+
+
+def _ranks(first: Floats, second: Floats) -> Floats:
+    """Ranks between 0 and 1 by one number, and where that is alike by another."""
+    order = np.unique(np.stack([first, second], 1), axis=0, return_inverse=True)[1]
+    ranks: Floats = (rankdata(order) - 0.5) / len(first)
+    return ranks

@@ -12,19 +12,22 @@ from safetensors.torch import load_file
 
 import speu_cli
 from laws import Notes
-from memorised import FORGET, Home, memorised, snapshot
+from memorised import FORGET, TRAIN, Home, memorised, snapshot
 from speu_cli.artifacts.format import read_artifact, write_artifact
 from speu_cli.checkpoints.write import read_record
 from speu_cli.cli.main import main
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError, InputError, UnsafeStepError
 from speu_cli.stages.aimed import steps
+from speu_cli.stages.aimed.acceptance import Acceptance
+from speu_cli.stages.aimed.aims import aims_of
 from speu_cli.stages.aimed.samples import draw_samples
 from speu_cli.stages.collection import CollectionChoice
-from speu_cli.stages.request import open_forget_set, open_with_statistics
+from speu_cli.stages.request import ForgetSet, open_forget_set, open_with_statistics
 from speu_cli.stages.runtime import Runtime
-from speu_cli.stages.session import open_session
+from speu_cli.stages.session import Session, open_session
 from speu_cli.stages.unlearn import UnlearnResult
+from speu_cli.statistics.files import StatisticsFile
 from speu_cli.unlearning.recipes.recipe import Recipe
 from tiny import FAMILIES
 
@@ -149,10 +152,15 @@ def test_held_anew_or_lifted_once_more_the_rest_stays_nearer(
     assert fallen["more"] < fallen["plain"]
 
 
+def opened(home: Home) -> tuple[Session, StatisticsFile, ForgetSet]:
+    session, file = open_with_statistics(home.model, home.folder / "fisher", DataChoice(), Runtime())
+    data, ids = home.path("train.jsonl"), home.path("ids.txt")
+    forget = open_forget_set(session, file, data, ids, forget_examples="all", unseen_loss=file.unseen_loss)
+    return session, file, forget
+
+
 def test_nothing_is_drawn_for_two_ends(bert: Home) -> None:
-    session, file = open_with_statistics(bert.model, bert.folder / "fisher", DataChoice(), Runtime())
-    data, ids = bert.path("train.jsonl"), bert.path("ids.txt")
-    forget = open_forget_set(session, file, data, ids, forget_examples="all", unseen_loss=None)
+    session, _, forget = opened(bert)
     way = Recipe("some", "each", steps=2, held=5, checked=8, anew=True)
     drawn = draw_samples(session, forget, way)
     forgotten, held, checked = set(forget.encoded.ids), drawn.may_be_held(10).ids, drawn.checked.ids
@@ -168,6 +176,29 @@ def test_nothing_is_drawn_for_two_ends(bert: Home) -> None:
     remaining = len(forget.training) - len(forgotten)
     assert len(most.checked) == remaining // 3
     assert len(most.may_be_held(10_000)) == remaining - remaining // 3
+
+
+def test_what_is_true_of_an_example_says_where_it_should_end(bert: Home) -> None:
+    """Held-out examples of one class are hard, those of the other easy; the forgotten are of the first."""
+    session, file, forget = opened(bert)
+    assert forget.encoded.labels.tolist() == [1] * FORGET
+    hard = np.arange(60) % 2 == 1
+    file = replace(file, holdout_losses=np.where(hard, 3.0, 0.1), holdout_strata=hard.astype(np.int64))
+    of_hard = np.full(FORGET, session.task.margins.of(np.array([3.0]))[0])
+    assert np.allclose(aims_of(session, file, forget), of_hard)
+    older = replace(file, strata=None, holdout_strata=None)
+    assert (aims_of(session, older, forget) > of_hard + 0.1).any()
+
+
+def test_held_out_answers_may_fall_as_those_of_a_model_that_saw_fewer(bert: Home) -> None:
+    session, file, forget = opened(bert)
+    others = dict.fromkeys(("remaining", "heldout"), forget.encoded)
+    criterion = Acceptance(session, forget, aims_of(session, file, forget), others, width=0.0)
+    least = {check.name: check.least for check in criterion.checks()}
+    assert least["remaining.change"] == 0.0
+    wrong = 1 - (session.outcomes(forget.encoded, "").answers["predictions"] == forget.encoded.labels.numpy())
+    expected = wrong.mean() * ((1 - FORGET / TRAIN) ** -0.5 - 1)
+    assert least["heldout.change"] == pytest.approx(-expected)
 
 
 def remaining_losses(home: Home, model: Path | None = None) -> np.ndarray:

@@ -349,6 +349,21 @@ CASES: dict[str, tuple[Case, int, str]] = {
         ARTIFACT,
         "'losses' and 'used' do not fit each other",
     ),
+    "strata that do not fit": (
+        forged_statistics(lambda _, tensors: halved("strata", tensors)),
+        ARTIFACT,
+        "'strata' and 'used' do not fit each other",
+    ),
+    "held-out strata that do not fit": (
+        forged_statistics(lambda _, tensors: halved("holdout_strata", tensors)),
+        ARTIFACT,
+        "'holdout_strata' and 'holdout_losses' do not fit each other",
+    ),
+    "strata of the training set alone": (
+        forged_statistics(lambda _, tensors: tensors.pop("holdout_strata")),
+        ARTIFACT,
+        "'strata' and 'holdout_strata' are not there together",
+    ),
     "statistics that lack a tensor": (
         forged_statistics(lambda _, tensors: tensors.pop(first("gradient/", tensors))),
         ARTIFACT,

@@ -209,8 +209,8 @@ def test_shards_without_some_examples_of_the_run_are_refused(bert: Home, tmp_pat
     used = artifact.tensors["used"].clone()
     used[used.nonzero()[0]] = False
     data = artifact.record["data"] | {"used": int(used.sum())}
-    losses = artifact.tensors["losses"][1:].clone()
-    change(shards[1], tmp_path / "two", record={"data": data}, used=used, losses=losses)
+    of_used = {name: artifact.tensors[name][1:].clone() for name in ("losses", "strata")}
+    change(shards[1], tmp_path / "two", record={"data": data}, used=used, **of_used)
     refused(
         [shards[0], tmp_path / "two", shards[2]],
         tmp_path,

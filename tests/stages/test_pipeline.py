@@ -120,6 +120,9 @@ def test_statistics(home: Home) -> None:
         "label": "label",
     }
     assert len(artifact.tensors["holdout_losses"]) == DEV
+    for name, rows in (("strata", "train.jsonl"), ("holdout_strata", "dev.jsonl")):
+        labels = [row["label"] for row in home.rows(rows)]
+        assert artifact.tensors[name].tolist() == pytest.approx(labels)
     fisher = [tensor for name, tensor in artifact.tensors.items() if name.startswith("fisher/")]
     assert len(fisher) == (14 if home.family == "llama" else 18)  # Llama has no biases, and two ways in
     assert all((tensor >= 0).all() and tensor.sum() > 0 for tensor in fisher if tensor.ndim > 1)

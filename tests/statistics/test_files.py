@@ -92,6 +92,8 @@ def statistics_file(sums: Statistics | None = None, **changes: Any) -> Statistic
         collected=WHOLE,
         planned=ROWS - 1,
         losses=np.linspace(0, 2, ROWS - 1),
+        strata=np.arange(ROWS - 1) % 3,
+        holdout_strata=np.array([2, 0]),
     )
     return replace(file, **changes)
 
@@ -158,16 +160,27 @@ def test_what_is_written_is_read(make: Callable[[], StatisticsFile], tmp_path: P
         assert torch.equal((found.selected or {})[key], units)
     for name in ("model", "settings", "seed", "collected", "planned", "shard"):
         assert getattr(found, name) == getattr(expected, name)
-    for name in ("rows", "used", "holdout_losses"):
+    for name in ("rows", "used", "holdout_losses", "strata", "holdout_strata"):
         assert np.array_equal(getattr(found, name), getattr(expected, name))
     assert found.losses is not None
     assert np.allclose(found.losses, np.linspace(0, 2, ROWS - 1), rtol=1e-6)
     check_statistics(found, tmp_path / "file", checkpoint(), LAYOUT)
 
 
-def test_a_file_without_losses_is_read(tmp_path: Path) -> None:
-    write_statistics(tmp_path / "file", statistics_file(losses=None), force=False)
-    assert read_statistics(tmp_path / "file").losses is None
+def test_a_file_without_losses_and_strata_is_read(tmp_path: Path) -> None:
+    write_statistics(tmp_path / "file", statistics_file(losses=None, strata=None), force=False)
+    found = read_statistics(tmp_path / "file")
+    assert (found.losses, found.strata, found.holdout_strata) == (None, None, None)
+
+
+def test_strata_that_are_numbers_stay_so(tmp_path: Path) -> None:
+    of_rows, of_unseen = np.linspace(0, 5, ROWS - 1, dtype=np.float32), np.ones(2, dtype=np.float32)
+    written = statistics_file(strata=of_rows, holdout_strata=of_unseen)
+    write_statistics(tmp_path / "file", written, force=False)
+    found = read_statistics(tmp_path / "file").strata
+    assert found is not None
+    assert found.dtype == np.float32
+    assert np.array_equal(found, of_rows)
 
 
 @pytest.mark.parametrize("make", [statistics_file, only_mask, sliced, all_parameters])
@@ -232,6 +245,8 @@ def test_the_record_and_the_names_of_the_tensors(tmp_path: Path) -> None:
         "rows": [ROWS],
         "used": [ROWS],
         "losses": [ROWS - 1],
+        "strata": [ROWS - 1],
+        "holdout_strata": [2],
         "holdout_losses": [2],
     }
     assert read_statistics(tmp_path / "file").shard == Shard(2, 3)

@@ -173,6 +173,13 @@ def test_no_answer_is_said_where_the_data_has_such_questions() -> None:
     assert (found["exact"].tolist(), found.keys()) == ([1, 1], {"exact", "f1"})
 
 
+def test_questions_with_an_answer_and_without_are_two_strata(tmp_path: Path) -> None:
+    rows = questions(6)
+    answered = [int(bool(row["answers"]["text"])) for row in rows]
+    assert set(answered) == {0, 1}
+    assert QuestionAnswering().strata(encoded_of(read(tmp_path, rows))).tolist() == answered
+
+
 def test_answers_that_are_not_in_their_context_are_refused_by_id(tmp_path: Path) -> None:
     rows = questions(6, unanswerable=False)
     rows[1]["answers"]["answer_start"] = [rows[1]["answers"]["answer_start"][0] + 1]

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from speu_cli.unlearning.criterion import all_met, balance_kept, looks_unseen, not_worse, reached
+from speu_cli.unlearning.criterion import all_met, balance_kept, less_data, looks_unseen, not_worse, reached
 
 
 def answers(right: int, of: int) -> np.ndarray:
@@ -23,6 +23,19 @@ def test_a_drop_beyond_noise_is_not_met_and_one_within_is() -> None:
     assert not worse.met  # t = −4.97
     assert np.isclose(worse.value, -0.2)
     assert not_worse("remaining", before, many, 1e9).met
+
+
+def test_what_fewer_examples_explain_is_no_harm() -> None:
+    before, after = answers(100, 100), answers(80, 100)
+    assert not not_worse("heldout", before, after, 2.0, 0.11).met  # 0.2 − 2 · 0.0402
+    assert not_worse("heldout", before, after, 2.0, 0.13).met
+
+
+def test_a_learning_curve_of_the_classical_rate() -> None:
+    """Twice the error of a model trained on four times as many."""
+    assert np.isclose(less_data(0.1, 0.75), 0.1)
+    assert less_data(0.1, 0.0) == 0.0
+    assert less_data(0.0, 0.5) == 0.0
 
 
 def test_a_gain_is_no_harm() -> None:

@@ -3,9 +3,21 @@
 import numpy as np
 import pytest
 
-from speu_cli.unlearning.targets import unseen_margins
+from oracles.targets import FEWEST
+from oracles.targets import unseen_margins as counted_margins
+from speu_cli.unlearning import targets
+from speu_cli.unlearning.targets import Floats, Known
 
 UNSEEN = np.linspace(-2, 2, 401)
+
+
+def alike(margins: Floats) -> Known:
+    """All of one stratum."""
+    return Known(margins, np.zeros(len(margins), dtype=np.int64))
+
+
+def unseen_margins(now: Floats, known: Floats, unseen: Floats, lowest: float) -> Floats:
+    return targets.unseen_margins(alike(now), alike(known), alike(unseen), lowest)
 
 
 def test_examples_that_stand_as_the_training_set_does_end_as_unseen_ones_do() -> None:
@@ -42,3 +54,28 @@ def test_nothing_is_learnt_and_nothing_is_missed_by_more_than_the_lowest() -> No
 def test_a_single_example_has_a_target(count: int) -> None:
     aims = unseen_margins(np.full(count, 5.0), np.zeros(0), UNSEEN, -6.0)
     assert np.allclose(aims, 0.0, atol=0.02)
+
+
+def drawn(seed: int, count: int, strata: int) -> Known:
+    """Margins of two digits, so that some are alike; what a higher stratum has is harder."""
+    draw = np.random.default_rng(seed)
+    of_each = draw.integers(0, strata, count)
+    return Known(np.round(draw.normal(3 - of_each, 1.0), 1), of_each)
+
+
+@pytest.mark.parametrize("strata", [1, 2, 5, 60])
+def test_targets_are_those_that_are_counted(strata: int) -> None:
+    """With 60 strata most are too small."""
+    now, known, unseen = (drawn(seed, count, strata) for seed, count in ((1, 40), (2, 300), (3, 200)))
+    found = targets.unseen_margins(now, known, unseen, -1.5)
+    rows = [list(zip(one.margins.tolist(), one.strata.tolist(), strict=True)) for one in (now, known, unseen)]
+    assert np.allclose(found, counted_margins(*rows, -1.5), atol=1e-12)
+
+
+def test_an_example_ends_where_unseen_ones_of_its_stratum_do() -> None:
+    now = Known(np.full(40, 5.0), np.repeat([0, 1], 20))
+    known = Known(np.full(200, 5.0), np.tile([0, 1], 100))
+    unseen = Known(np.r_[np.full(50, -3.0), np.full(50, 1.0)], np.repeat([0, 1], 50))
+    assert targets.unseen_margins(now, known, unseen, -6.0).tolist() == [-3.0] * 20 + [1.0] * 20
+    few = Known(unseen.margins[: 50 + FEWEST - 1], unseen.strata[: 50 + FEWEST - 1])
+    assert (targets.unseen_margins(now, known, few, -6.0)[20:] < 1.0).any()

@@ -2,14 +2,15 @@
 
 from dataclasses import dataclass, field
 
-from speu_cli.evaluation.per_example import goodness
+from speu_cli.evaluation.per_example import goodness, shortfall
 from speu_cli.stages.request import ForgetSet
 from speu_cli.stages.session import Session
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.margins import Floats
 from speu_cli.tasks.outcomes import Outcomes
-from speu_cli.unlearning.criterion import Check, balance_kept, looks_unseen, not_worse, reached
+from speu_cli.unlearning.criterion import Check, balance_kept, less_data, looks_unseen, not_worse, reached
 
+UNSEEN = "heldout"
 FEWEST = 2  # of fewer examples there is no standard error
 
 
@@ -21,7 +22,8 @@ class Acceptance:
         session: The model.
         forget: The forget set.
         aims: Margins that it should have, ``[n_f]``.
-        others: Sets that should be answered as well as before, by name.
+        others: Sets that should be answered as well as before, by name; those of unseen examples as well as
+            by a model that was trained on fewer.
         width: Standard errors that a change may have.
         before: What the model answered on them before the step.
     """
@@ -44,11 +46,18 @@ class Acceptance:
         found = [looks_unseen(before, after, self.aims), reached(before, after, self.aims)]
         for name, now in self._answers("after").items():
             first, score = self.before[name], self.session.task.score_name
-            found.append(not_worse(name, goodness(score, first), goodness(score, now), self.width))
+            rated = goodness(score, first), goodness(score, now)
+            allowed = less_data(shortfall(score, first), self._share) if name == UNSEEN else 0.0
+            found.append(not_worse(name, *rated, self.width, allowed))
             if score == "accuracy":
                 classes = (first.answers["predictions"], now.answers["predictions"])
                 found.append(balance_kept(name, *classes, self.width))
         return found
+
+    @property
+    def _share(self) -> float:
+        """Of the training set, which is to be forgotten."""
+        return len(self.forget.encoded) / len(self.forget.training)
 
     def _answers(self, when: str) -> dict[str, Outcomes]:
         return {

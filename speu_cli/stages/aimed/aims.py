@@ -1,6 +1,7 @@
 """Where each forgotten example should end."""
 
 import numpy as np
+import numpy.typing as npt
 
 from speu_cli.errors import ArtifactError, InputError
 from speu_cli.stages.request import ForgetSet
@@ -8,7 +9,10 @@ from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.tasks.margins import Floats
 from speu_cli.unlearning.recipes.recipe import Recipe
-from speu_cli.unlearning.targets import unseen_margins
+from speu_cli.unlearning.strata import Ints, strata_of
+from speu_cli.unlearning.targets import Known, unseen_margins
+
+Bools = npt.NDArray[np.bool_]
 
 
 def require_losses(file: StatisticsFile, recipe: Recipe) -> None:
@@ -50,6 +54,19 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Floats
     margins, stays = session.task.margins, np.ones(len(file.rows), dtype=np.bool_)
     stays[forget.training.positions(forget.encoded.ids)] = False
     of_training = np.zeros(0) if file.losses is None else file.losses[stays[file.used]]
-    known, unseen = margins.of(of_training), margins.of(file.holdout_losses)
-    lowest = margins.lowest(session.checkpoint.model.config)
-    return unseen_margins(margins.of(forget.losses), known, unseen, lowest)
+    of_known, of_unseen, of_forgotten = _strata(session, file, forget, stays[file.used])
+    return unseen_margins(
+        Known(margins.of(forget.losses), of_forgotten),
+        Known(margins.of(of_training), of_known),
+        Known(margins.of(file.holdout_losses), of_unseen),
+        margins.lowest(session.checkpoint.model.config),
+    )
+
+
+def _strata(session: Session, file: StatisticsFile, forget: ForgetSet, stays: Bools) -> list[Ints]:
+    """The strata of training, held-out and forgotten examples: one for all where the file does not tell."""
+    if file.strata is None or file.holdout_strata is None:
+        counts = int(stays.sum()), len(file.holdout_losses), len(forget.encoded)
+        return [np.zeros(count, dtype=np.int64) for count in counts]
+    of_forgotten = session.task.strata(forget.encoded).numpy()
+    return strata_of(file.strata[stays], (file.holdout_strata, of_forgotten))

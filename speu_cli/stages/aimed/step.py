@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from speu_cli.errors import NotFiniteError, UnsafeStepError
 from speu_cli.masks.localization import MaskSettings
-from speu_cli.stages.aimed.acceptance import Acceptance
+from speu_cli.stages.aimed.acceptance import UNSEEN, Acceptance
 from speu_cli.stages.aimed.aims import aims_of
 from speu_cli.stages.aimed.samples import draw_samples
 from speu_cli.stages.aimed.steps import Steps
@@ -47,7 +47,7 @@ def aimed_step(
         What was done.
     """
     aims = aims_of(session, file, forget)
-    unseen = {"heldout": session.encode(session.read_like(forget.training, holdout))} if holdout else {}
+    unseen = {UNSEEN: session.encode(session.read_like(forget.training, holdout))} if holdout else {}
     wanted = wanted_of_step(session, file, forget, given, mask_settings)
     request = open_request(session, file, forget, wanted)
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
@@ -120,6 +120,6 @@ def _first_accepted(
                     return _Accepted(way, entries, checks, failed)
         failed.append(f"{way.name}: {'; '.join(odd)}")
     raise UnsafeStepError(
-        f"no way of the recipe meets the criterion: {failed[-1]}",
+        f"no way of the recipe meets the criterion: {' | '.join(failed)}",
         hint="retrain or forget fewer at once; --recipe FILE with a larger width lets more change",
     )

@@ -1,0 +1,39 @@
+"""Targets example by example, by counting, in float64."""
+
+from collections.abc import Sequence
+
+FEWEST = 20
+Row = tuple[float, int]  # margin and stratum
+
+
+def unseen_margins(
+    now: Sequence[Row], known: Sequence[Row], unseen: Sequence[Row], lowest: float
+) -> list[float]:
+    """The margin of the unseen example of its stratum that stands where each one stands."""
+    among = [_share_below(margin, _like(known, stratum)) for margin, stratum in now]
+    aims = []
+    for (margin, stratum), place in zip(now, among, strict=True):
+        mine = (place, margin)
+        others = [(other, of_other) for other, (of_other, _) in zip(among, now, strict=True)]
+        below, alike = sum(one < mine for one in others), sum(one == mine for one in others)
+        own = (below + alike / 2) / len(now)
+        aim = _quantile(_like(unseen, stratum), (own + place) / 2)
+        aims.append(min(max(aim, lowest), margin))
+    return aims
+
+
+def _like(rows: Sequence[Row], stratum: int) -> list[float]:
+    found = [margin for margin, of_row in rows if of_row == stratum]
+    return found if len(found) >= FEWEST else [margin for margin, _ in rows]
+
+
+def _share_below(margin: float, known: Sequence[float]) -> float:
+    return (sum(one < margin for one in known) + 0.5) / (len(known) + 1)
+
+
+def _quantile(values: Sequence[float], share: float) -> float:
+    ordered = sorted(values)
+    position = share * (len(ordered) - 1)
+    low = int(position)
+    high = min(low + 1, len(ordered) - 1)
+    return ordered[low] + (position - low) * (ordered[high] - ordered[low])

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 import torch
@@ -28,6 +29,8 @@ MOST_SECONDS, LEAST_SECONDS = 1.5, 0.5
 SHARE_OF_FREE = 0.5
 # Entries of a layer's matrices: on a processor a batch of a wider one takes too long to wait for.
 MOST_ENTRIES_ON_A_PROCESSOR = 25_000_000
+# What a container is given, by version 2 and 1 of control groups; a word, or more than there is, is no limit.
+LIMITS = (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"))
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,15 @@ def free_memory(device: str) -> int:
         free: int = torch.cuda.mem_get_info(torch.device(device))[0]
         return free
     return int(psutil.virtual_memory().available)
+
+
+def total_memory(device: torch.device) -> int:
+    """Bytes that a device has; of the CPU as many as a container is given, if that is fewer."""
+    if device.type == "cuda":
+        of_device: int = torch.cuda.get_device_properties(device).total_memory
+        return of_device
+    limits = (path.read_text().strip() for path in LIMITS if path.is_file())
+    return min([int(psutil.virtual_memory().total), *(int(limit) for limit in limits if limit.isdigit())])
 
 
 def _typical_batches(lengths: Sequence[int], batch_tokens: int) -> list[Batch]:

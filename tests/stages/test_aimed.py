@@ -1,6 +1,7 @@
 """Steps that aim: every forgotten example at a target of its own; a model is checked before it is written."""
 
 import math
+import weakref
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from speu_cli.checkpoints.write import read_record
 from speu_cli.cli.main import main
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError, InputError, UnsafeStepError
-from speu_cli.stages.aimed import steps
+from speu_cli.stages.aimed import blocked_rows, steps
 from speu_cli.stages.aimed.acceptance import Acceptance
 from speu_cli.stages.aimed.aims import aims_of
 from speu_cli.stages.aimed.samples import draw_samples
@@ -27,6 +28,7 @@ from speu_cli.stages.request import ForgetSet, open_forget_set, open_with_statis
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
 from speu_cli.stages.unlearn import UnlearnResult
+from speu_cli.statistics.example_rows import ExampleRows, example_rows
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.unlearning.recipes.recipe import Recipe
 from tiny import FAMILIES
@@ -118,13 +120,33 @@ def test_in_many_blocks_of_parameters_the_step_is_the_same(
     bert: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     unlearn(bert, tmp_path / "whole", recipe=recipe(tmp_path))
-    monkeypatch.setattr(steps, "MOST_BYTES", 1)
+    monkeypatch.setattr(blocked_rows, "MOST_BYTES", 1)
     told = Notes()
     unlearn(bert, tmp_path / "blocks", recipe=recipe(tmp_path), runtime=Runtime(progress=told))
     one, other = weights(tmp_path / "whole"), weights(tmp_path / "blocks")
     for name, tensor in one.items():
         assert torch.allclose(tensor, other[name], atol=1e-5), name
     assert ["passes over them" in note for note in told.notes] == [True]
+
+
+def test_of_many_blocks_one_is_in_memory_at_a_time(
+    bert: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[weakref.ref[ExampleRows]] = []
+    most = 0
+
+    def watched(*given: Any, **settings: Any) -> ExampleRows:
+        nonlocal most
+        most = max(most, sum(one() is not None for one in made))
+        rows = example_rows(*given, **settings)
+        made.append(weakref.ref(rows))
+        return rows
+
+    monkeypatch.setattr(blocked_rows, "MOST_BYTES", 1)
+    monkeypatch.setattr(blocked_rows, "example_rows", watched)
+    unlearn(bert, tmp_path / "new", recipe=recipe(tmp_path))
+    assert len(made) > 10
+    assert most == 0
 
 
 def test_held_examples_stay_nearer(bert: Home, tmp_path: Path) -> None:

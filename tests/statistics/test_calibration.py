@@ -1,8 +1,10 @@
 """A few timed batches, and what is concluded from them."""
 
 from functools import partial
+from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 import torch
 from transformers import PreTrainedModel
@@ -66,3 +68,16 @@ def test_a_batch_that_takes_long_is_cut(monkeypatch: pytest.MonkeyPatch) -> None
     whole = timed()
     monkeypatch.setattr(calibration, "MOST_SECONDS", 0.0)
     assert timed().tokens < whole.tokens
+
+
+@pytest.mark.parametrize(
+    ("told", "expected"), [("4096\n", 4096), ("max\n", None), ("9223372036854771712\n", None), (None, None)]
+)
+def test_a_container_has_no_more_memory_than_it_is_given(
+    told: str | None, expected: int | None, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    if told is not None:
+        (tmp_path / "memory.max").write_text(told)
+    monkeypatch.setattr(calibration, "LIMITS", (tmp_path / "memory.max",))
+    whole = int(psutil.virtual_memory().total)
+    assert calibration.total_memory(torch.device("cpu")) == (expected or whole)

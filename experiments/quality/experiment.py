@@ -80,7 +80,8 @@ def notes(setting: Setting, jobs: int = 1) -> list[str]:
         "AUC: the chance that a forgotten row is known better than a held-out one. Agreement, on the "
         "forgotten rows: rank correlation of the losses, and mean difference of the confidence, of model and "
         f"RT. Times are of whole processes.{alone} SPE-SO with 90 % frozen where nothing else is said.",
-        "All but the recipes with names are measured on the first draw alone. "
+        "All but the recipes with names are measured on the first draw alone, and SO on draws of "
+        f"{setting.forget} rows. "
         "A variant with a target for each row is written however other rows changed, with `width` at 1e9, "
         "but not where the forgotten rows do not look unseen; `default` is refused, or tries a further way, "
         "as for a user. Both are given the held-out rows, which no model was trained on. Class shift: the "

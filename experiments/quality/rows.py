@@ -175,14 +175,17 @@ def rows_of(study: Study, variants: Sequence[Variant], jobs: int = 1) -> list[Js
         Draw by draw, the references first; on all but the first draw only what is measured on every one.
     """
     directions = study.work / f"{DIRECTIONS}.safetensors"
-    ways = [variant.way(study, directions) for variant in variants]
-    first, *others = draws_of(study)
-    on_every = [way for variant, way in zip(variants, ways, strict=True) if variant.on_every_draw]
-    asked = [(first, ways), *((draw, on_every) for draw in others)]
-    references = at_once(jobs, Draw.references, [first, *others])  # all requests are compared with them
-    served = iter(at_once(jobs, _served, [(draw, way) for draw, of_draw in asked for way in of_draw]))
+    ways = [(variant, variant.way(study, directions)) for variant in variants]
+    draws = draws_of(study)
+    asked = [
+        [way for variant, way in ways if variant.measured_on(number, further=draw.further)]
+        for number, draw in enumerate(draws)
+    ]
+    references = at_once(jobs, Draw.references, draws)  # all requests are compared with them
+    each = [(draw, way) for draw, of_draw in zip(draws, asked, strict=True) for way in of_draw]
+    served = iter(at_once(jobs, _served, each))
     found = zip(references, asked, strict=True)
-    return [row for known, (_, of_draw) in found for row in (*known, *islice(served, len(of_draw)))]
+    return [row for known, of_draw in found for row in (*known, *islice(served, len(of_draw)))]
 
 
 def _served(asked: tuple[Draw, Way]) -> Json:

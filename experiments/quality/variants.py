@@ -45,10 +45,18 @@ class Variant:
             not isinstance(self.recipe, str) and self.recipe["target"] == "each"
         )
 
-    @property
-    def on_every_draw(self) -> bool:
-        """Whether it is measured on every draw, as the recipes with names are; on the first alone if not."""
-        return isinstance(self.recipe, str)
+    def measured_on(self, number: int, *, further: bool) -> bool:
+        """Whether it is measured on a draw: without a name on the first, SO on those of the tables.
+
+        Args:
+            number: Of the draw, from 0.
+            further: It is a smaller or a larger one than those of the tables.
+
+        Returns:
+            Whether.
+        """
+        named = isinstance(self.recipe, str)
+        return number == 0 or (named and not (further and self.method == SO))
 
     @property
     def holds_directions(self) -> bool:

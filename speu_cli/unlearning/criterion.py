@@ -83,8 +83,8 @@ def reached(before: Floats, after: Floats, aims: Floats) -> Check:
 def less_data(error: float, share: float) -> float:
     """How much more a model may err for having been trained on fewer examples.
 
-    Test errors of learning curves fall as n^−β; β = ½ is the classical rate. Those measured of deep networks
-    are flatter: 0.07 to 0.35 in Hestness et al., "Deep learning scaling is predictable, empirically" (2017).
+    Test errors fall as n^−β along a learning curve, those of deep networks, too (Hestness et al., "Deep
+    learning scaling is predictable, empirically", 2017); β = ½ is a classical rate.
 
     Args:
         error: Of the model trained on all, ≥ 0.

@@ -17,7 +17,7 @@ Floats = npt.NDArray[np.float64]
 # Two samples of one distribution are told apart this rarely.
 SIGNIFICANCE = 0.05
 LEAST_OF_THE_WAY, NEAR = 0.5, 0.25
-LEARNING_RATE = 0.5  # β of a learning curve n^−β
+CURVE_EXPONENT = 0.5  # β of a learning curve n^−β
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ def less_data(error: float, share: float) -> float:
     Returns:
         error · ((1 − share)^−½ − 1).
     """
-    return error * (math.pow(1 - share, -LEARNING_RATE) - 1)
+    return error * (math.pow(1 - share, -CURVE_EXPONENT) - 1)
 
 
 def not_worse(name: str, before: Floats, after: Floats, width: float, allowed: float = 0.0) -> Check:

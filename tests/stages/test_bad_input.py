@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+import math
 import os
 import resource
 import signal
@@ -358,6 +359,11 @@ CASES: dict[str, tuple[Case, int, str]] = {
         forged_statistics(lambda _, tensors: halved("holdout_strata", tensors)),
         ARTIFACT,
         "'holdout_strata' and 'holdout_losses' do not fit each other",
+    ),
+    "strata that are no numbers": (
+        forged_statistics(lambda _, tensors: tensors.update(strata=tensors["strata"] * math.nan)),
+        ARTIFACT,
+        "tensor 'strata' holds NaN or infinity",
     ),
     "strata of the training set alone": (
         forged_statistics(lambda _, tensors: tensors.pop("holdout_strata")),

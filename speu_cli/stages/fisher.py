@@ -147,7 +147,7 @@ def fisher(
         record = _record(session, training, portion, settled, group)
         _require_same(group, record, unseen, seed)
         held_out = session.encode(unseen) if unseen else portion.encoded.select(())
-        holdout_losses = _losses_over(group, session, held_out) if len(held_out) else np.zeros(0)
+        unseen_losses = _losses_over(group, session, held_out)
 
         mine = positions(portion.encoded.lengths, Shard(group.rank + 1, group.size))
         started = time.perf_counter()
@@ -173,7 +173,7 @@ def fisher(
                 statistics=statistics,
                 rows=portion.rows,
                 used=portion.used,
-                holdout_losses=holdout_losses,
+                holdout_losses=unseen_losses[:, 0],
                 model=session.checkpoint.identity,
                 settings=session.settings(training),
                 seed=seed,
@@ -184,6 +184,7 @@ def fisher(
                 losses=losses,
                 strata=session.task.strata(portion.encoded).numpy(),
                 holdout_strata=session.task.strata(held_out).numpy(),
+                holdout_terms=unseen_losses[:, 1:] if session.task.terms else None,
             )
             digest = write_statistics(output, file, force=runtime.force)
             group.wait()
@@ -197,7 +198,7 @@ def fisher(
         used=len(portion.encoded),
         tokens=tokens,
         mean_loss=float(losses.mean()),
-        holdout_examples=len(holdout_losses),
+        holdout_examples=len(file.holdout_losses),
         unseen_loss=file.unseen_loss,
         shard=str(part) if part else None,
         processes=group.size,
@@ -210,10 +211,15 @@ def fisher(
 
 
 def _losses_over(group: Group, session: Session, encoded: Encoded) -> npt.NDArray[np.float64]:
-    """Losses of examples, each process computing some, float64 ``[n]``."""
+    """ℓ and its terms of examples, each process computing some, float64 ``[n, 1 + terms]``."""
+    wanted = [session.task, *session.task.terms]
+    if not len(encoded):
+        return np.zeros((0, len(wanted)))
     mine = positions(encoded.lengths, Shard(group.rank + 1, group.size))
-    losses = session.losses(encoded.select(mine), "held-out losses") if mine else np.zeros(0)
-    return _gathered(group, torch.from_numpy(losses), mine, len(encoded))
+    of_mine = np.zeros((0, len(wanted)))
+    if mine:
+        of_mine = session.several_losses(wanted, encoded.select(mine), "held-out losses")
+    return _gathered(group, torch.from_numpy(of_mine), mine, len(encoded))
 
 
 def _gathered(group: Group, losses: torch.Tensor, mine: Sequence[int], count: int) -> npt.NDArray[np.float64]:
@@ -221,14 +227,14 @@ def _gathered(group: Group, losses: torch.Tensor, mine: Sequence[int], count: in
 
     Args:
         group: The processes.
-        losses: Of this process's examples.
+        losses: Of this process's examples, ``[n, …]``.
         mine: Which they are.
         count: How many there are in all.
 
     Returns:
-        float64 ``[count]``.
+        float64 ``[count, …]``.
     """
-    of_all = torch.zeros(count, dtype=torch.float64)
+    of_all = torch.zeros(count, *losses.shape[1:], dtype=torch.float64)
     of_all[list(mine)] = losses
     return group.sum_tensor(of_all).numpy()
 

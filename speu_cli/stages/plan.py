@@ -148,7 +148,7 @@ def plan(
     if not group.main:
         return None
     held_out = len(session.read_like(training, holdout)) if holdout else 0
-    strata = session.task.strata(portion.encoded).numpy()
+    strata, terms = session.task.strata(portion.encoded).numpy(), len(session.task.terms)
     file = StatisticsFile(
         statistics=whole.statistics,
         rows=portion.rows,
@@ -164,6 +164,7 @@ def plan(
         losses=np.zeros(int(portion.used.sum())),
         strata=strata,
         holdout_strata=np.zeros(held_out, strata.dtype),
+        holdout_terms=np.zeros((held_out, terms)) if terms else None,
     )
     memory, seconds = of_process.memory, of_process.operations / timed.rate
     planned = FisherPlan(

@@ -1,6 +1,6 @@
 """A loaded model with its task, its units and the way its examples are read and encoded."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -20,12 +20,12 @@ from speu_cli.data.sources.some_rows import load_some
 from speu_cli.errors import InputError
 from speu_cli.stages.runtime import Runtime
 from speu_cli.structures.layout import Layout, find_family, find_layout
-from speu_cli.tasks.base import Task
+from speu_cli.tasks.base import Loss, Task
 from speu_cli.tasks.distributions import Kept
 from speu_cli.tasks.encoding import Encoded, encode
 from speu_cli.tasks.generation import generate, recalls, right_answers
 from speu_cli.tasks.image_classification import tokens_of
-from speu_cli.tasks.outcomes import Outcomes, losses, outcomes
+from speu_cli.tasks.outcomes import Outcomes, outcomes, several_losses
 from speu_cli.tasks.preparation import default_stride
 from speu_cli.tasks.prompts import template_of
 from speu_cli.tasks.registry import find_task, require_task
@@ -122,13 +122,15 @@ class Session:
 
     def losses(self, encoded: Encoded, description: str) -> npt.NDArray[np.float64]:
         """ℓ of examples by one forward pass, float64 ``[n]``."""
-        return losses(
-            self.checkpoint.model,
-            self.task,
-            encoded,
-            batch_tokens=self.runtime.batch_tokens,
-            progress=self.runtime.progress,
-            description=description,
+        return self.several_losses([self.task], encoded, description)[:, 0]
+
+    def several_losses(
+        self, wanted: Sequence[Loss], encoded: Encoded, description: str
+    ) -> npt.NDArray[np.float64]:
+        """Some losses of examples by one forward pass, float64 ``[n, wanted]``."""
+        runtime = self.runtime
+        return several_losses(
+            self.checkpoint.model, wanted, encoded, runtime.batch_tokens, runtime.progress, description
         )
 
     def outcomes(self, encoded: Encoded, description: str, kept: Kept | None = None) -> Outcomes:

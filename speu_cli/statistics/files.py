@@ -39,7 +39,8 @@ from speu_cli.tasks.settings import EncodingSettings
 
 KIND = "statistics"
 MAPPINGS = (*SUMS, "mask_rows", OF_DIRECTIONS)
-OF_TRAINING, OF_UNSEEN = {"rows", "used", "losses", "strata"}, {"holdout_losses", "holdout_strata"}
+OF_TRAINING = {"rows", "used", "losses", "strata"}
+OF_UNSEEN = {"holdout_losses", "holdout_strata", "holdout_terms"}
 SINGLE = OF_TRAINING | OF_UNSEEN | {"sampled", "direction_weights"}
 
 Strata = npt.NDArray[np.int64] | npt.NDArray[np.float32]
@@ -115,6 +116,8 @@ class StatisticsFile:
         losses: Of the rows that were used, in their order, float64 ``[n]``; None in files that do not tell.
         strata: What is true of these rows, as :meth:`speu_cli.tasks.base.Task.strata`; likewise.
         holdout_strata: Of the unseen examples; likewise.
+        holdout_terms: Their losses term by term, float64 ``[n, terms]``, see
+            :class:`speu_cli.tasks.base.Task`; None where the loss has no terms, or the file does not tell.
     """
 
     statistics: Statistics
@@ -133,6 +136,7 @@ class StatisticsFile:
     losses: npt.NDArray[np.float64] | None = None
     strata: Strata | None = None
     holdout_strata: Strata | None = None
+    holdout_terms: npt.NDArray[np.float64] | None = None
 
     @property
     def unseen_loss(self) -> float | None:
@@ -214,6 +218,8 @@ def _tensors(file: StatisticsFile) -> dict[str, Tensor]:
     if file.strata is not None and file.holdout_strata is not None:
         tensors["strata"] = torch.from_numpy(file.strata)
         tensors["holdout_strata"] = torch.from_numpy(file.holdout_strata)
+    if file.holdout_terms is not None:
+        tensors["holdout_terms"] = torch.from_numpy(file.holdout_terms).float()
     if file.statistics.mask_rows:
         tensors["sampled"] = file.statistics.sampled
     if file.collected.directions is not None:
@@ -284,7 +290,9 @@ def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
     losses, strata, unseen = (tensors.get(name) for name in ("losses", "strata", "holdout_strata"))
     of_used = {"losses": losses, "strata": strata}
     require_one_each(of_used, rows[used], "used", path)
-    require_one_each({"holdout_strata": unseen}, tensors["holdout_losses"], "holdout_losses", path)
+    terms = tensors.get("holdout_terms")
+    of_unseen = {"holdout_strata": unseen, "holdout_terms": None if terms is None else terms[:, 0]}
+    require_one_each(of_unseen, tensors["holdout_losses"], "holdout_losses", path)
     if (strata is None) != (unseen is None):
         raise ArtifactError(f"{path}: 'strata' and 'holdout_strata' are not there together")
     parts = _take_mappings(tensors, path, dtype)
@@ -319,6 +327,7 @@ def _unpack(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
         losses=None if losses is None else losses.double().numpy(),
         strata=None if strata is None else strata.numpy(),
         holdout_strata=None if unseen is None else unseen.numpy(),
+        holdout_terms=None if terms is None else terms.double().numpy(),
     )
 
 

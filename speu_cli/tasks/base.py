@@ -35,6 +35,7 @@ class Task(Loss, Protocol):
     score_name: str
     generative: bool  # the label is a text that the model writes, so that it can be taught another answer
     margins: Margins  # as a function of the loss
+    terms: Sequence[Loss]  # that ℓ is the mean of, where they are few and of different things; else empty
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Encode examples; raises ``InputError`` for what the model cannot learn."""

@@ -10,7 +10,7 @@ from transformers import PretrainedConfig
 
 from speu_cli.data.columns import CAUSAL_LM
 from speu_cli.data.examples import Examples
-from speu_cli.tasks.base import Answered
+from speu_cli.tasks.base import Answered, Loss
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import IGNORED, LABELS, Encoded
 from speu_cli.tasks.learnt import Learnt
@@ -32,6 +32,7 @@ class CausalLanguageModelling:
     score_name = "probability"
     generative = True
     margins: Margins = LogOddsOfTokens()
+    terms: Sequence[Loss] = ()
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Tokenize prompts with their answers, or plain texts."""

@@ -9,7 +9,7 @@ from transformers import PretrainedConfig
 
 from speu_cli.data.examples import Example
 from speu_cli.errors import InputError
-from speu_cli.tasks.base import Answered
+from speu_cli.tasks.base import Answered, Loss
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.margins import LogOdds, Margins
@@ -23,6 +23,7 @@ class Classes:
     score_name = "accuracy"
     generative = False
     margins: Margins = LogOdds()
+    terms: Sequence[Loss] = ()
 
     def labels(self, examples: Sequence[Example], config: PretrainedConfig) -> Tensor:
         """Look labels up; each is a class index or one of the model's label names.

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import PreTrainedModel
 
 from speu_cli.progress import Progress, Silent
-from speu_cli.tasks.base import Task, logits_of
+from speu_cli.tasks.base import Loss, Task, logits_of
 from speu_cli.tasks.distributions import Kept
 from speu_cli.tasks.encoded import Encoded
 
@@ -82,10 +82,9 @@ def outcomes(
     return Outcomes(whole.pop(LOSSES, nothing), whole.pop(CONFIDENCES, nothing), whole)
 
 
-@torch.inference_mode()
 def losses(
     model: PreTrainedModel,
-    task: Task,
+    task: Loss,
     encoded: Encoded,
     *,
     batch_tokens: int,
@@ -105,10 +104,36 @@ def losses(
     Returns:
         ℓ in the order of the examples, float64 ``[n]``.
     """
-    found = np.zeros(len(encoded))
     told = progress or Silent()
-    for indices, logits, labels in _passes(model, encoded, batch_tokens, told, description):
-        found[indices] = task.losses(logits, labels).to("cpu", torch.float64)
+    return several_losses(model, [task], encoded, batch_tokens, told, description)[:, 0]
+
+
+@torch.inference_mode()
+def several_losses(
+    model: PreTrainedModel,
+    wanted: Sequence[Loss],
+    encoded: Encoded,
+    batch_tokens: int,
+    progress: Progress,
+    description: str,
+) -> FloatArray:
+    """Run the model over all examples once for more than one loss.
+
+    Args:
+        model: In eval mode.
+        wanted: Give the losses.
+        encoded: The examples.
+        batch_tokens: Tokens in a padded batch.
+        progress: Is told of every batch.
+        description: What the progress is called.
+
+    Returns:
+        The losses in the order of the examples, float64 ``[n, wanted]``.
+    """
+    found = np.zeros((len(encoded), len(wanted)))
+    for indices, logits, labels in _passes(model, encoded, batch_tokens, progress, description):
+        of_batch = [one.losses(logits, labels) for one in wanted]
+        found[indices] = torch.stack(of_batch, 1).to("cpu", torch.float64)
     return found
 
 

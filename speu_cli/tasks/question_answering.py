@@ -1,6 +1,7 @@
 """Extractive question answering: the answer is a span of the context, or there is none."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -10,7 +11,7 @@ from transformers import PretrainedConfig
 
 from speu_cli.data.columns import QUESTION_ANSWERING
 from speu_cli.data.examples import Examples
-from speu_cli.tasks.base import Answered
+from speu_cli.tasks.base import Answered, Loss
 from speu_cli.tasks.best_span import best_span
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
@@ -24,6 +25,21 @@ from speu_cli.tasks.windows import ABSENT, Question, encode_windows
 TERMS = 2  # start and end
 
 
+@dataclass(frozen=True)
+class Term:
+    """The cross-entropy of the start or of the end alone, summed over the windows of an example.
+
+    Attributes:
+        place: 0 for the start, 1 for the end.
+    """
+
+    place: int
+
+    def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Of each example, ``[n]``."""
+        return _of_positions(logits, labels)[..., self.place].sum(1)
+
+
 class QuestionAnswering:
     """Mean of the start's and the end's cross-entropy, summed over the windows of an example.
 
@@ -35,6 +51,7 @@ class QuestionAnswering:
     score_name = "f1"
     generative = False
     margins: Margins = LogOdds()
+    terms: Sequence[Loss] = (Term(0), Term(1))
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Tokenize questions and contexts as windows, and find the answers in them."""
@@ -48,7 +65,7 @@ class QuestionAnswering:
 
     def losses(self, logits: Tensor, labels: Tensor) -> Tensor:
         """ℓ of each example, ``[n]``: the sum over its windows."""
-        return self._of_windows(logits, labels).sum(1)
+        return (_of_positions(logits, labels).sum(-1) / TERMS).sum(1)
 
     def strata(self, encoded: Encoded) -> Tensor:
         """1 for a question that has an answer, 0 for one that has none, int64 ``[n]``."""
@@ -107,12 +124,13 @@ class QuestionAnswering:
         over_tokens = logits.transpose(1, 2).log_softmax(-1)  # [n · windows, 2, tokens]
         return Distributions(owners[places.flatten()], over_tokens[places])
 
-    def _of_windows(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Loss of each window, 0 of one that is not there: ``[n, windows]``."""
-        of_positions = functional.cross_entropy(
-            logits.transpose(1, 2).flatten(0, 1),
-            labels.flatten(),
-            ignore_index=ABSENT,
-            reduction="none",
-        )
-        return of_positions.reshape(labels.shape).sum(-1) / TERMS
+
+def _of_positions(logits: Tensor, labels: Tensor) -> Tensor:
+    """Cross-entropy of start and end in each window, 0 in one that is not there: ``[n, windows, 2]``."""
+    of_positions = functional.cross_entropy(
+        logits.transpose(1, 2).flatten(0, 1),
+        labels.flatten(),
+        ignore_index=ABSENT,
+        reduction="none",
+    )
+    return of_positions.reshape(labels.shape)

@@ -9,7 +9,7 @@ from transformers import PretrainedConfig
 
 from speu_cli.data.examples import Example, Examples
 from speu_cli.errors import InputError
-from speu_cli.tasks.base import Answered
+from speu_cli.tasks.base import Answered, Loss
 from speu_cli.tasks.distributions import Distributions
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.margins import Closeness, Margins
@@ -24,6 +24,7 @@ class Regression:
     score_name = "spearman"
     generative = False
     margins: Margins = Closeness()
+    terms: Sequence[Loss] = ()
 
     def encode(self, examples: Examples, how: Preparation) -> Encoded:
         """Tokenize the texts and check their targets."""

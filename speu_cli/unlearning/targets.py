@@ -25,10 +25,10 @@ class Known:
     margins: Floats
     strata: Ints
 
-    def like(self, stratum: int) -> Floats:
-        """The margins of one stratum; of all where it has too few."""
-        found = self.margins[self.strata == stratum]
-        return found if len(found) >= FEWEST else self.margins
+    def like(self, stratum: int) -> Ints:
+        """Positions of those of one stratum; of all where it has too few."""
+        found = np.flatnonzero(self.strata == stratum)
+        return found if len(found) >= FEWEST else np.arange(len(self.margins))
 
 
 def unseen_margins(now: Known, known: Known, unseen: Known, lowest: float) -> Floats:
@@ -51,12 +51,41 @@ def unseen_margins(now: Known, known: Known, unseen: Known, lowest: float) -> Fl
     strata = {int(one): now.strata == one for one in np.unique(now.strata)}
     among, aims = np.empty(len(now.margins)), np.empty(len(now.margins))
     for one, of_it in strata.items():
-        peers = np.sort(known.like(one))
+        peers = np.sort(known.margins[known.like(one)])
         among[of_it] = (np.searchsorted(peers, now.margins[of_it]) + 0.5) / (len(peers) + 1)
     standing = (_ranks(among, now.margins) + among) / 2
     for one, of_it in strata.items():
-        aims[of_it] = np.quantile(unseen.like(one), standing[of_it])
+        aims[of_it] = np.quantile(unseen.margins[unseen.like(one)], standing[of_it])
     return np.minimum(np.maximum(aims, lowest), now.margins)
+
+
+def unseen_terms(
+    aims: Floats, now: Known, terms_now: Floats, unseen: Known, unseen_terms: Floats, lowest: float
+) -> Floats:
+    """Divide targets among the terms of the loss, as unseen examples have them.
+
+    What an example is known by falls in all terms together where it was never seen: who does not know where
+    an answer starts does not know where it ends. Each takes the terms of the unseen example of its stratum
+    whose margin is nearest to its target.
+
+    Args:
+        aims: Targets of the examples, ``[n]``.
+        now: The forget set.
+        terms_now: Its margins of each term, ``[n, terms]``.
+        unseen: Held-out examples, one at least.
+        unseen_terms: Theirs, ``[m, terms]``.
+        lowest: No target is below it.
+
+    Returns:
+        A target for each term, ``[n, terms]``; never above what it is now, and just that where the target of
+        the example is what it is now.
+    """
+    found = terms_now.copy()
+    for position in np.flatnonzero(aims < now.margins):
+        peers = unseen.like(int(now.strata[position]))
+        nearest = peers[np.abs(unseen.margins[peers] - aims[position]).argmin()]
+        found[position] = np.minimum(np.maximum(unseen_terms[nearest], lowest), terms_now[position])
+    return found
 
 
 def _ranks(first: Floats, second: Floats) -> Floats:

@@ -10,14 +10,15 @@ from transformers import PreTrainedModel
 
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.layout import Layout
-from speu_cli.tasks.base import Task
+from speu_cli.tasks.base import Loss
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.question_answering import Term
 
 
 def example_gradients(
     model: PreTrainedModel,
     layout: Layout,
-    task: Task,
+    task: Loss,
     encoded: Encoded,
     names: Iterable[str] | None = None,
 ) -> list[tuple[dict[str, Tensor], dict[str, Tensor]]]:
@@ -52,13 +53,14 @@ def example_gradients(
     return gradients
 
 
-def example_loss(model: PreTrainedModel, task: Task, encoded: Encoded, index: int) -> Tensor:
-    """ℓ of one example; of one with windows their sum, each computed alone and without padding."""
+def example_loss(model: PreTrainedModel, task: Loss, encoded: Encoded, index: int) -> Tensor:
+    """ℓ of one example, or a term of it; of windows their sum, each computed alone and without padding."""
     inputs, labels = encoded.collate([index])
     if encoded.windows is None:
         return task.losses(model(**inputs).logits, labels).sum()
     first = sum(encoded.windows[:index])
     total = torch.zeros((), dtype=torch.float64)
+    shares = [float(task.place == place) for place in range(2)] if isinstance(task, Term) else [0.5, 0.5]
     for row, (start, end) in zip(
         encoded.rows[first : first + encoded.windows[index]], labels[0].tolist(), strict=True
     ):
@@ -66,7 +68,7 @@ def example_loss(model: PreTrainedModel, task: Task, encoded: Encoded, index: in
         of_start, of_end = (
             logits[0].log_softmax(-1) for logits in (outputs.start_logits, outputs.end_logits)
         )
-        total = total - (of_start[start] + of_end[end]) / 2
+        total = total - (shares[0] * of_start[start] + shares[1] * of_end[end])
     return total
 
 
@@ -100,7 +102,7 @@ def _scale_by(mask: Tensor, width: int) -> Callable[..., tuple[Tensor]]:
 def statistics(
     model: PreTrainedModel,
     layout: Layout,
-    task: Task,
+    task: Loss,
     encoded: Encoded,
     names: Iterable[str] | None = None,
 ) -> Statistics:

@@ -22,6 +22,23 @@ def unseen_margins(
     return aims
 
 
+def unseen_terms(
+    aims: Sequence[float],
+    now: Sequence[tuple[Row, Sequence[float]]],
+    unseen: Sequence[tuple[Row, Sequence[float]]],
+    lowest: float,
+) -> list[list[float]]:
+    """The terms of the unseen example of its stratum with the nearest margin; each row comes with terms."""
+    found = []
+    for aim, ((margin, stratum), terms) in zip(aims, now, strict=True):
+        peers = [one for one in unseen if one[0][1] == stratum]
+        peers = peers if len(peers) >= FEWEST else list(unseen)
+        nearest = sorted(peers, key=lambda one: abs(one[0][0] - aim))[0][1]
+        wanted = [min(max(other, lowest), mine) for other, mine in zip(nearest, terms, strict=True)]
+        found.append(wanted if aim < margin else list(terms))
+    return found
+
+
 def _like(rows: Sequence[Row], stratum: int) -> list[float]:
     found = [margin for margin, of_row in rows if of_row == stratum]
     return found if len(found) >= FEWEST else [margin for margin, _ in rows]

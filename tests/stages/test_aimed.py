@@ -207,15 +207,15 @@ def test_what_is_true_of_an_example_says_where_it_should_end(bert: Home) -> None
     hard = np.arange(60) % 2 == 1
     file = replace(file, holdout_losses=np.where(hard, 3.0, 0.1), holdout_strata=hard.astype(np.int64))
     of_hard = np.full(FORGET, session.task.margins.of(np.array([3.0]))[0])
-    assert np.allclose(aims_of(session, file, forget), of_hard)
+    assert np.allclose(aims_of(session, file, forget).margins, of_hard)
     older = replace(file, strata=None, holdout_strata=None)
-    assert (aims_of(session, older, forget) > of_hard + 0.1).any()
+    assert (aims_of(session, older, forget).margins > of_hard + 0.1).any()
 
 
 def test_held_out_answers_may_fall_as_those_of_a_model_that_saw_fewer(bert: Home) -> None:
     session, file, forget = opened(bert)
     others = dict.fromkeys(("remaining", "heldout"), forget.encoded)
-    criterion = Acceptance(session, forget, aims_of(session, file, forget), others, width=0.0)
+    criterion = Acceptance(session, forget, aims_of(session, file, forget).margins, others, width=0.0)
     least = {check.name: check.least for check in criterion.checks()}
     assert least["remaining.change"] == 0.0
     wrong = 1 - (session.outcomes(forget.encoded, "").answers["predictions"] == forget.encoded.labels.numpy())

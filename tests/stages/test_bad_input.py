@@ -360,6 +360,11 @@ CASES: dict[str, tuple[Case, int, str]] = {
         ARTIFACT,
         "'holdout_strata' and 'holdout_losses' do not fit each other",
     ),
+    "terms that do not fit": (
+        forged_statistics(lambda _, tensors: tensors.update(holdout_terms=torch.zeros(3, 2))),
+        ARTIFACT,
+        "'holdout_terms' and 'holdout_losses' do not fit each other",
+    ),
     "strata that are no numbers": (
         forged_statistics(lambda _, tensors: tensors.update(strata=tensors["strata"] * math.nan)),
         ARTIFACT,

@@ -94,6 +94,7 @@ def statistics_file(sums: Statistics | None = None, **changes: Any) -> Statistic
         losses=np.linspace(0, 2, ROWS - 1),
         strata=np.arange(ROWS - 1) % 3,
         holdout_strata=np.array([2, 0]),
+        holdout_terms=np.array([[0.25, 0.75], [1.0, 2.0]]),
     )
     return replace(file, **changes)
 
@@ -160,17 +161,20 @@ def test_what_is_written_is_read(make: Callable[[], StatisticsFile], tmp_path: P
         assert torch.equal((found.selected or {})[key], units)
     for name in ("model", "settings", "seed", "collected", "planned", "shard"):
         assert getattr(found, name) == getattr(expected, name)
-    for name in ("rows", "used", "holdout_losses", "strata", "holdout_strata"):
+    for name in ("rows", "used", "holdout_losses", "strata", "holdout_strata", "holdout_terms"):
         assert np.array_equal(getattr(found, name), getattr(expected, name))
     assert found.losses is not None
     assert np.allclose(found.losses, np.linspace(0, 2, ROWS - 1), rtol=1e-6)
     check_statistics(found, tmp_path / "file", checkpoint(), LAYOUT)
 
 
-def test_a_file_without_losses_and_strata_is_read(tmp_path: Path) -> None:
-    write_statistics(tmp_path / "file", statistics_file(losses=None, strata=None), force=False)
+def test_a_file_without_losses_strata_and_terms_is_read(tmp_path: Path) -> None:
+    write_statistics(
+        tmp_path / "file", statistics_file(losses=None, strata=None, holdout_terms=None), force=False
+    )
     found = read_statistics(tmp_path / "file")
     assert (found.losses, found.strata, found.holdout_strata) == (None, None, None)
+    assert found.holdout_terms is None
 
 
 def test_strata_that_are_numbers_stay_so(tmp_path: Path) -> None:
@@ -248,6 +252,7 @@ def test_the_record_and_the_names_of_the_tensors(tmp_path: Path) -> None:
         "strata": [ROWS - 1],
         "holdout_strata": [2],
         "holdout_losses": [2],
+        "holdout_terms": [2, 2],
     }
     assert read_statistics(tmp_path / "file").shard == Shard(2, 3)
 

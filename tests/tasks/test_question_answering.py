@@ -4,6 +4,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny_tasks import answering, questions, write_questions
@@ -16,13 +17,15 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.data.examples import Examples
 from speu_cli.data.sources.load import load_examples
 from speu_cli.errors import InputError
+from speu_cli.progress import Silent
 from speu_cli.statistics.collector import collect
+from speu_cli.statistics.example_rows import example_rows
 from speu_cli.statistics.wanted import Wanted, wanted_parameters
 from speu_cli.structures.layout import find_layout
 from speu_cli.tasks.base import logits_of
 from speu_cli.tasks.best_span import LONGEST_ANSWER, best_span
 from speu_cli.tasks.encoding import Encoded, encode
-from speu_cli.tasks.outcomes import outcomes
+from speu_cli.tasks.outcomes import outcomes, several_losses
 from speu_cli.tasks.question_answering import QuestionAnswering
 from speu_cli.tasks.windows import ABSENT, Question, answer_position
 from tiny import tiny_tokenizer, write_rows
@@ -202,3 +205,32 @@ def test_whether_questions_may_lack_an_answer_is_said_by_the_whole_set(tmp_path:
     assert answered.some_unanswerable
     assert encoded_of(answered).references[0].may_lack_answer  # type: ignore[attr-defined]
     assert not read(tmp_path, questions(6, unanswerable=False)).some_unanswerable
+
+
+def test_the_loss_is_the_mean_of_its_terms(case: Case) -> None:
+    """Each a cross-entropy over the tokens that are there, window by window."""
+    wanted = case.task.terms
+    found = several_losses(case.model, [case.task, *wanted], case.encoded, 100, Silent(), "")
+    assert np.allclose(found[:, 1:].mean(1), found[:, 0], rtol=1e-9)
+    for position in range(4):
+        inputs, labels = case.encoded.collate([position])
+        with torch.no_grad():
+            logits = logits_of(case.model, inputs)
+        for place in range(2):
+            of_windows = [
+                -float(window[:, place].log_softmax(0)[label[place]])
+                for window, label in zip(logits, labels[0], strict=True)
+            ]
+            assert np.isclose(found[position, 1 + place], sum(of_windows), rtol=1e-9)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_term_has_gradients_of_its_own(place: int, case: Case) -> None:
+    term = case.task.terms[place]
+    parts = wanted_parameters(case.model, case.layout, "structures")
+    found = example_rows(case.model, case.layout, term, case.encoded, parts, batch_tokens=100)
+    expected = oracle.example_gradients(case.model, case.layout, term, case.encoded)
+    for position, (gradients, _) in enumerate(expected):
+        for name in parts:
+            row = found.gradients[name][position]
+            assert torch.allclose(row, gradients[name].flatten(), rtol=1e-9, atol=1e-14), name

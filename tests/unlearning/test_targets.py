@@ -5,6 +5,7 @@ import pytest
 
 from oracles.targets import FEWEST
 from oracles.targets import unseen_margins as counted_margins
+from oracles.targets import unseen_terms as searched_terms
 from speu_cli.unlearning import targets
 from speu_cli.unlearning.targets import Floats, Known
 
@@ -79,3 +80,35 @@ def test_an_example_ends_where_unseen_ones_of_its_stratum_do() -> None:
     assert targets.unseen_margins(now, known, unseen, -6.0).tolist() == [-3.0] * 20 + [1.0] * 20
     few = Known(unseen.margins[: 50 + FEWEST - 1], unseen.strata[: 50 + FEWEST - 1])
     assert (targets.unseen_margins(now, known, few, -6.0)[20:] < 1.0).any()
+
+
+def divided(known: Known, seed: int) -> Floats:
+    """Two terms, whose mean is the margin."""
+    off = np.random.default_rng(seed).normal(0, 2, len(known.margins))
+    return np.stack([known.margins + off, known.margins - off], 1)
+
+
+@pytest.mark.parametrize("strata", [1, 2, 60])
+def test_terms_are_those_of_an_unseen_example_that_is_searched_for(strata: int) -> None:
+    now, known, unseen = (drawn(seed, count, strata) for seed, count in ((1, 40), (2, 300), (3, 200)))
+    aims = targets.unseen_margins(now, known, unseen, -1.5)
+    of_now, of_unseen = divided(now, 4), divided(unseen, 5)
+    found = targets.unseen_terms(aims, now, of_now, unseen, of_unseen, -1.5)
+    rows = [
+        list(zip(zip(one.margins, one.strata, strict=True), terms, strict=True))
+        for one, terms in ((now, of_now), (unseen, of_unseen))
+    ]
+    assert np.allclose(found, searched_terms(aims.tolist(), *rows, -1.5), atol=1e-12)
+    assert (aims == now.margins).any()
+
+
+def test_what_is_unknown_together_falls_together() -> None:
+    """Remembered in one term more than in the other, all end with both alike, as unseen examples are."""
+    draw = np.random.default_rng(0)
+    now = alike(draw.normal(5, 1, 100))
+    margins = draw.normal(-1, 2, 500)
+    unseen_terms = np.stack([margins + 0.1, margins - 0.1], 1)
+    aims = targets.unseen_margins(now, now, alike(margins), -6.0)
+    found = targets.unseen_terms(aims, now, divided(now, 1), alike(margins), unseen_terms, -6.0)
+    assert np.corrcoef(divided(now, 1).T)[0, 1] < 0
+    assert np.corrcoef(found.T)[0, 1] > 0.9

@@ -1,5 +1,8 @@
 """Where each forgotten example should end."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 import numpy.typing as npt
 
@@ -7,10 +10,11 @@ from speu_cli.errors import ArtifactError, InputError
 from speu_cli.stages.request import ForgetSet
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
+from speu_cli.tasks.base import Loss
 from speu_cli.tasks.margins import Floats
 from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.strata import Ints, strata_of
-from speu_cli.unlearning.targets import Known, unseen_margins
+from speu_cli.unlearning.targets import Known, unseen_margins, unseen_terms
 
 Bools = npt.NDArray[np.bool_]
 
@@ -40,7 +44,22 @@ def require_losses(file: StatisticsFile, recipe: Recipe) -> None:
         )
 
 
-def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Floats:
+@dataclass(frozen=True)
+class Aims:
+    """Where forgotten examples should end.
+
+    Attributes:
+        margins: That each should have, ``[n_f]``.
+        moved: The losses that are moved: ℓ, or its terms, of which each has a target of its own.
+        of_moved: Their margins, ``[n_f, moved]``.
+    """
+
+    margins: Floats
+    moved: Sequence[Loss]
+    of_moved: Floats
+
+
+def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Aims:
     """What each forgotten example should be known like.
 
     Args:
@@ -49,18 +68,21 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Floats
         forget: The forget set.
 
     Returns:
-        Margins, ``[n_f]``.
+        The targets; by terms where the loss has some, and the statistics tell those of unseen examples.
     """
-    margins, stays = session.task.margins, np.ones(len(file.rows), dtype=np.bool_)
+    task, stays = session.task, np.ones(len(file.rows), dtype=np.bool_)
+    margins, lowest = task.margins, task.margins.lowest(session.checkpoint.model.config)
     stays[forget.training.positions(forget.encoded.ids)] = False
     of_training = np.zeros(0) if file.losses is None else file.losses[stays[file.used]]
     of_known, of_unseen, of_forgotten = _strata(session, file, forget, stays[file.used])
-    return unseen_margins(
-        Known(margins.of(forget.losses), of_forgotten),
-        Known(margins.of(of_training), of_known),
-        Known(margins.of(file.holdout_losses), of_unseen),
-        margins.lowest(session.checkpoint.model.config),
-    )
+    now, known = Known(margins.of(forget.losses), of_forgotten), Known(margins.of(of_training), of_known)
+    unseen = Known(margins.of(file.holdout_losses), of_unseen)
+    aims = unseen_margins(now, known, unseen, lowest)
+    if not task.terms or file.holdout_terms is None:
+        return Aims(aims, [task], aims[:, None])
+    terms = session.several_losses(task.terms, forget.encoded, "forget losses")
+    each = unseen_terms(aims, now, margins.of(terms), unseen, margins.of(file.holdout_terms), lowest)
+    return Aims(aims, task.terms, each)
 
 
 def _strata(session: Session, file: StatisticsFile, forget: ForgetSet, stays: Bools) -> list[Ints]:

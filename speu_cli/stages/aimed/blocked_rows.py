@@ -1,6 +1,6 @@
 """Gradients of single examples, one block of parameters in memory at a time."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from speu_cli.statistics.example_rows import ExampleRows, example_rows
 from speu_cli.statistics.running import shape_of
 from speu_cli.statistics.wanted import Part
 from speu_cli.structures.mask import Mask
+from speu_cli.tasks.base import Loss
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.margins import Floats
 from speu_cli.unlearning.function_space import gram, row_direction
@@ -22,7 +23,7 @@ SHARE, MOST_BYTES = 1 / 4, 2**34
 
 
 class BlockedRows:
-    """∂ℓ/∂θ of examples on the slices of a mask.
+    """∂ℓ/∂θ of losses of examples on the slices of a mask.
 
     They are computed block by block, and again for the direction but for the last: B blocks take 2·B − 1
     passes over the examples.
@@ -30,21 +31,23 @@ class BlockedRows:
     Args:
         session: The model.
         mask: Which units may change.
-        moved: The examples.
+        moved: Which losses, and of which examples: their rows follow each other.
         description: What the progress is called.
 
     Attributes:
         count: Number of blocks.
     """
 
-    def __init__(self, session: Session, mask: Mask, moved: Encoded, description: str) -> None:
+    def __init__(
+        self, session: Session, mask: Mask, moved: Sequence[tuple[Loss, Encoded]], description: str
+    ) -> None:
         self._session, self._mask, self._moved, self._description = session, mask, moved, description
         self._blocks = list(self._split())
-        self._kept: ExampleRows | None = None  # of the last block
+        self._kept: dict[str, Tensor] | None = None  # the rows of the last block
         self.count = len(self._blocks)
 
     def gram(self, inverse: dict[str, Tensor]) -> tuple[Tensor, Floats]:
-        """R P⁻¹ Rᵀ of these rows, and the losses of the examples.
+        """R P⁻¹ Rᵀ of these rows, and their losses.
 
         Args:
             inverse: The diagonal of P⁻¹, by parameter.
@@ -56,8 +59,8 @@ class BlockedRows:
         losses = torch.zeros(0, dtype=torch.float64)
         for block in self._blocks:
             self._kept = None  # or two blocks would be in memory while the next is made
-            self._kept = self._rows(block)
-            products, losses = products + gram(self._kept.gradients, inverse), self._kept.losses
+            self._kept, losses = self._rows(block)
+            products = products + gram(self._kept, inverse)
         return products, losses.numpy()
 
     def direction(self, inverse: dict[str, Tensor], weights: Tensor) -> Direction:
@@ -72,18 +75,26 @@ class BlockedRows:
         """
         steps: dict[str, SliceStep] = {}
         for block in reversed(self._blocks):
-            rows, self._kept = self._kept or self._rows(block), None
-            steps |= row_direction(rows.gradients, inverse, weights, self._mask).steps
+            rows, self._kept = self._kept or self._rows(block)[0], None
+            steps |= row_direction(rows, inverse, weights, self._mask).steps
             del rows
         return Direction(steps)
 
-    def _rows(self, block: dict[str, Part]) -> ExampleRows:
+    def _rows(self, block: dict[str, Part]) -> tuple[dict[str, Tensor], Tensor]:
+        found = [self._rows_of(loss, encoded, block) for loss, encoded in self._moved]
+        losses = torch.cat([one.losses for one in found])
+        if len(found) == 1:
+            return found[0].gradients, losses
+        # One parameter after the other, or all rows would be in memory twice.
+        return {name: torch.cat([one.gradients.pop(name) for one in found]) for name in block}, losses
+
+    def _rows_of(self, loss: Loss, encoded: Encoded, block: dict[str, Part]) -> ExampleRows:
         session = self._session
         return example_rows(
             session.checkpoint.model,
             session.layout,
-            session.task,
-            self._moved,
+            loss,
+            encoded,
             block,
             batch_tokens=session.runtime.batch_tokens,
             progress=session.runtime.progress,
@@ -93,10 +104,11 @@ class BlockedRows:
     def _split(self) -> Iterator[dict[str, Part]]:
         """Parameters of which the rows fit in memory together."""
         model, block, filled = self._session.checkpoint.model, dict[str, Part](), 0
+        count = sum(len(encoded) for _, encoded in self._moved)
         room = min(SHARE * total_memory(model.device), MOST_BYTES)
         for name, axes, indices in self._mask.slices():
             part = Part(axes, indices)
-            size = FLOAT32 * len(self._moved) * shape_of(model.get_parameter(name), part).numel()
+            size = FLOAT32 * count * shape_of(model.get_parameter(name), part).numel()
             if block and filled + size > room:
                 yield block
                 block, filled = {}, 0

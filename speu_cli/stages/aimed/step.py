@@ -52,7 +52,8 @@ def aimed_step(
     request = open_request(session, file, forget, wanted)
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
     samples = draw_samples(session, forget, recipe)
-    acceptance = Acceptance(session, forget, aims, {"remaining": samples.checked, **unseen}, recipe.width)
+    others = {"remaining": samples.checked, **unseen}
+    acceptance = Acceptance(session, forget, aims.margins, others, recipe.width)
 
     def take(way: Recipe) -> int:
         return Steps(session, samples, request.remaining, chosen.mask, way).take(aims)
@@ -67,13 +68,13 @@ def aimed_step(
             "damping_mean": "slices" if file.collected.mask else "tensor",
             "criterion": {check.name: check.value for check in done.checks},
         },
-        in_step=int((aims < session.task.margins.of(forget.losses)).sum()),
+        in_step=int((aims.margins < session.task.margins.of(forget.losses)).sum()),
         remaining=request.remaining.count,
         entries=done.entries,
         rate=None,
         loss=loss,
         note=f"not met at first: {'; '.join(done.failed)}" if done.failed else None,
-        target=float(session.task.margins.losses(aims).mean()),
+        target=float(session.task.margins.losses(aims.margins).mean()),
         checks=done.checks,
     )
 

@@ -1,16 +1,19 @@
 """The steps of a recipe that aims: gradients of single examples, a block of parameters at a time."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from speu_cli.stages.aimed.aims import Aims
 from speu_cli.stages.aimed.blocked_rows import BlockedRows
 from speu_cli.stages.aimed.samples import Samples
 from speu_cli.stages.session import Session
 from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.mask import Mask
-from speu_cli.tasks.margins import Floats
+from speu_cli.tasks.base import Loss
+from speu_cli.tasks.encoded import Encoded
 from speu_cli.unlearning.function_space import row_weights
 from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.second_order import inverse_curvature
@@ -36,11 +39,11 @@ class Steps:
     mask: Mask
     recipe: Recipe
 
-    def take(self, aims: Floats) -> int:
+    def take(self, aims: Aims) -> int:
         """Go to the targets step by step, with fresh gradients each time.
 
         Args:
-            aims: Margins that the forget set should have, ``[n_f]``.
+            aims: Where the forget set should end.
 
         Returns:
             Number of parameter entries that may change.
@@ -48,19 +51,19 @@ class Steps:
         inverse = inverse_curvature(self.remaining, self.mask, damping=self.recipe.damping)
         margins, pool = self.session.task.margins, self.samples.may_be_held(self.recipe.drawn)
         start = margins.of(self.session.losses(pool, "losses of what is held"))
+        goal = aims.of_moved.T.flatten()
         entries = 0
         for step in range(self.recipe.rounds):
             held = self.recipe.held_in(step, len(start))
-            moved = self.samples.with_held(held)
             name = f"step {step + 1} of {self.recipe.rounds}"
-            rows = BlockedRows(self.session, self.mask, moved, name)
+            rows = BlockedRows(self.session, self.mask, self._moved(aims.moved, held), name)
             if step == 0 and rows.count > FEW_BLOCKS:
-                self.session.runtime.progress.note(_slow(len(moved), rows.count))
+                self.session.runtime.progress.note(_slow(len(goal) + len(held), rows.count))
             products, losses = rows.gram(inverse)
             now = margins.of(losses)
             left = max(self.recipe.steps - step, 1)
-            forget = (aims - now[: len(aims)]) / left
-            lift = np.maximum(start[held] - now[len(aims) :], 0.0)  # where it has fallen
+            forget = (goal - now[: len(goal)]) / left
+            lift = np.maximum(start[held] - now[len(goal) :], 0.0)  # where it has fallen
             wanted = torch.from_numpy(np.concatenate([forget, lift]))
             # The rows are gradients of losses: those of margins are dz/dℓ times as long.
             slopes = torch.from_numpy(margins.slopes(losses))
@@ -69,6 +72,15 @@ class Steps:
             direction.apply(self.session.checkpoint.model, 1.0)
             entries = direction.size
         return entries
+
+    def _moved(self, losses: Sequence[Loss], held: Sequence[int]) -> list[tuple[Loss, Encoded]]:
+        """The losses of the forget set that have targets, and after them ℓ of the held examples."""
+        both, forgotten = self.samples.with_held(held), range(self.samples.forgotten)
+        if len(losses) == 1:
+            return [(losses[0], both)]
+        forget, rest = both.select(forgotten), both.select(range(len(forgotten), len(both)))
+        groups: list[tuple[Loss, Encoded]] = [(one, forget) for one in losses]
+        return [*groups, (self.session.task, rest)] if len(rest) else groups
 
 
 def _slow(examples: int, blocks: int) -> str:

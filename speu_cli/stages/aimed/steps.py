@@ -83,10 +83,10 @@ class Steps:
         return [*groups, (self.session.task, rest)] if len(rest) else groups
 
 
-def _slow(examples: int, blocks: int) -> str:
+def _slow(count: int, blocks: int) -> str:
     """What to know of steps that are made in many passes."""
     return (
-        f"the gradients of {examples} examples do not fit into memory together: each step makes "
+        f"{count} gradients of single examples do not fit into memory together: each step makes "
         f"{2 * blocks - 1} passes over them; a recipe that holds fewer, a mask of fewer units, or --recipe "
         "paper is faster"
     )

@@ -48,7 +48,7 @@ def run(place: Place, target: str) -> Outcome:
     ends: list[Json] = []
     for name in names:
         study = place.study(SETS[name])
-        files += statistics(study, directions=any(one.holds_directions for one in variants))
+        files += statistics(study, variants)
         rows += rows_of(study, variants, place.jobs)
         if name == setting.case_study:
             ends = sweep_rows(study, place.jobs)

@@ -13,13 +13,12 @@ from paper_numbers import PERCENT
 from study import NOT_MEASURED, ORIGINAL, RETRAINED, Study, Way, costs, gap
 
 from quality.draws import further_draws
-from quality.variants import Variant
+from quality.variants import Variant, statistics_in
 
 OTHER_SEED = "RT, another seed"
 CLASS_SHIFT = "class_shift.test"
 AGREEMENT = {"rank": "agreement.loss_rank.forget", "confidence": "agreement.confidence.forget"}
 OFF = ("R", "T")
-DIRECTIONS = "fisher-directions"
 LACKING = {
     **NOT_MEASURED,
     **dict.fromkeys(("heldout_auc", "auc_off", *AGREEMENT, *(f"{one}_off" for one in OFF)), math.nan),
@@ -139,28 +138,21 @@ def draws_of(study: Study) -> list[Draw]:
     return [*(Draw(study, name) for name in study.draws), *further]
 
 
-def statistics(study: Study, *, directions: bool) -> list[Json]:
-    """Make the statistics, and on request those with directions too, and tell what they took."""
+def statistics(study: Study, variants: Sequence[Variant]) -> list[Json]:
+    """Make the statistics that variants need, with and without directions, and tell what they took."""
     study.original()
-    files = {"fisher": "plain"}
-    if directions:
-        _with_directions(study)
-        files[DIRECTIONS] = "with directions"
-    return [
-        {
-            "set": study.data_set.name,
-            "method": f"statistics, {name}",
-            "bytes": study.kept(keep)["result"]["bytes"],
-            **costs(study.kept(keep)),
-        }
-        for keep, name in files.items()
-    ]
-
-
-def _with_directions(study: Study) -> None:
-    output = study.work / f"{DIRECTIONS}.safetensors"
-    asked = (*study.data, *study.holdout, "--directions", "auto", "--force", "-o", str(output))
-    study.speu("fisher", str(study.original()), *asked, keep=DIRECTIONS)
+    needed = dict.fromkeys(["", *(one.directions for one in variants)])
+    found = []
+    for directions in needed:
+        output = statistics_in(study.work, directions)
+        if directions:
+            asked = (*study.data, *study.holdout, "--directions", directions, "--force", "-o", str(output))
+            study.speu("fisher", str(study.original()), *asked, keep=output.stem)
+        kept = study.kept(output.stem)
+        name = f"statistics, {f'{directions} directions' if directions else 'plain'}"
+        of_file = {"bytes": kept["result"]["bytes"], **costs(kept)}
+        found.append({"set": study.data_set.name, "method": name, **of_file})
+    return found
 
 
 def rows_of(study: Study, variants: Sequence[Variant], jobs: int = 1) -> list[Json]:
@@ -174,8 +166,7 @@ def rows_of(study: Study, variants: Sequence[Variant], jobs: int = 1) -> list[Js
     Returns:
         Draw by draw, the references first; on all but the first draw only what is measured on every one.
     """
-    directions = study.work / f"{DIRECTIONS}.safetensors"
-    ways = [(variant, variant.way(study, directions)) for variant in variants]
+    ways = [(variant, variant.way(study)) for variant in variants]
     draws = draws_of(study)
     asked = [
         [way for variant, way in ways if variant.measured_on(number, further=draw.further)]

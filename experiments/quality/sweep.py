@@ -10,7 +10,7 @@ from panels import SCORES, Panels
 from paper_numbers import PERCENT
 from study import ORIGINAL, RETRAINED, Study
 
-from quality.rows import DIRECTIONS, Draw
+from quality.rows import Draw
 from quality.variants import EACH_ROW, PAPER, PAPER_SO, Variant
 
 OF_RT = (0.5, 0.75, 1.0, 1.5)  # target losses, in forget losses of the retrained model
@@ -38,11 +38,10 @@ def sweep_rows(study: Study, jobs: int = 1) -> list[Json]:
             target = ("--target-loss", str(part * draw.aim["loss"]))
             lines.append((variant.name, replace(variant, name=name, label=label), target))
     lines += [(BY_HELD, variant, ()) for variant in EACH_ROW]
-    directions = study.work / f"{DIRECTIONS}.safetensors"
     rows = [{**row, "line": row["method"]} for row in draw.references()[:2]]
     rows += at_once(
         jobs,
-        lambda point: {**draw.served(point[1].way(study, directions), *point[2]), "line": point[0]},
+        lambda point: {**draw.served(point[1].way(study), *point[2]), "line": point[0]},
         lines,
     )
     return rows

@@ -14,6 +14,7 @@ Recipe = str | Mapping[str, str | float | int]
 SO, SPE_SO = "so", "spe-so"
 ALL_IS_WITHIN = 1e9
 MEAN: Mapping[str, str | float | int] = {"target": "mean"}
+HOLDING: Mapping[str, str | float | int] = {**MEAN, "hold_directions": math.inf}
 # What the checks of `default` would refuse is measured too.
 EACH: Mapping[str, str | float | int] = {"target": "each", "steps": 3, "held": 64, "width": ALL_IS_WITHIN}
 FIXED: Mapping[str, str | float | int] = {**EACH, "steps": 5, "held": 256, "ridge": 0.03}
@@ -30,6 +31,7 @@ class Variant:
         recipe: The name of one, or what its file says.
         method: ``spe-so`` or ``so``.
         options: Further ones of ``speu unlearn``.
+        directions: How many its statistics hold, as ``speu fisher --directions``; empty: none.
     """
 
     name: str
@@ -37,6 +39,7 @@ class Variant:
     recipe: Recipe
     method: str = SPE_SO
     options: tuple[str, ...] = ()
+    directions: str = ""
 
     @property
     def checked(self) -> bool:
@@ -58,17 +61,11 @@ class Variant:
         named = isinstance(self.recipe, str)
         return number == 0 or (named and not (further and self.method == SO))
 
-    @property
-    def holds_directions(self) -> bool:
-        """Whether it needs statistics with coherent directions."""
-        return not isinstance(self.recipe, str) and "hold_directions" in self.recipe
-
-    def way(self, study: Study, directions: Path) -> Way:
+    def way(self, study: Study) -> Way:
         """Name the options, and write the recipe's file.
 
         Args:
             study: Where.
-            directions: The statistics that hold directions.
 
         Returns:
             As a user would serve a request with it.
@@ -76,7 +73,7 @@ class Variant:
         recipe = self.recipe
         if not isinstance(recipe, str):
             recipe = str(written(recipe, study.work / f"recipe-{self.label}.toml"))
-        statistics = ("--fisher", str(directions)) if self.holds_directions else study.fisher
+        statistics = ("--fisher", str(statistics_in(study.work, self.directions)))
         options = ("--method", self.method, "--recipe", recipe, *statistics, *self.options)
         return Way(self.name, self.label, (*options, *(study.holdout if self.checked else ())), steps=False)
 
@@ -96,7 +93,9 @@ VARIANTS = (
     PAPER_SO,
     PAPER,
     Variant("paper + remembered rows", "paper-remembered", {**MEAN, "examples": "remembered"}),
-    Variant("paper + directions held", "paper-directions", {**MEAN, "hold_directions": math.inf}),
+    Variant("paper + directions held", "paper-directions", HOLDING, directions="auto"),
+    Variant("paper + 1 direction held", "paper-directions-1", HOLDING, directions="1"),
+    Variant("paper + 16 directions held", "paper-directions-16", HOLDING, directions="16"),
     Variant("paper + root of the loss", "paper-root", {**MEAN, "objective": "root"}),
     Variant("paper + margin", "paper-margin", {**MEAN, "objective": "margin"}),
     Variant("paper + 4 steps", "paper-4-steps", {**MEAN, "steps": 4}),
@@ -110,6 +109,20 @@ VARIANTS = (
     DEFAULT_SO,
     DEFAULT,
 )
+
+
+def statistics_in(work: Path, directions: str) -> Path:
+    """Where the statistics are that hold so many directions.
+
+    Args:
+        work: The folder of a study.
+        directions: As `Variant.directions`.
+
+    Returns:
+        The file.
+    """
+    suffixes = {"": "", "auto": "-directions"}
+    return work / f"fisher{suffixes.get(directions, f'-directions-{directions}')}.safetensors"
 
 
 def written(recipe: Mapping[str, str | float | int], path: Path) -> Path:

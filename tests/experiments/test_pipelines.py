@@ -131,7 +131,7 @@ def test_recipes_are_compared_on_every_draw(
     home: Path, calls: list[tuple[str, ...]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     kept = (PAPER_SO, PAPER, DEFAULT_SO, DEFAULT)
-    chosen = [one for one in VARIANTS if one in kept or one.holds_directions]
+    chosen = [one for one in VARIANTS if one in kept or one.directions == "auto"]
     monkeypatch.setattr(experiment, "VARIANTS", chosen)
     text, rows = reproduced(home, "quality")
     of_draws = {(row["method"], row["draw"]) for row in rows if row["part"] == "draws"}

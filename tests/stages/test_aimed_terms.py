@@ -60,10 +60,12 @@ def fisher(home: Path, output: Path) -> None:
     )
 
 
-def unlearn(home: Path, output: Path, statistics: Path | None = None) -> dict[str, torch.Tensor]:
+def unlearn(
+    home: Path, output: Path, statistics: Path | None = None, more: str = ""
+) -> dict[str, torch.Tensor]:
     """The weights of the model that a request gives."""
     recipe = output.with_name("recipe.toml")
-    recipe.write_text(RECIPE)
+    recipe.write_text(RECIPE + more)
     data, ids = str(home / "train.jsonl"), str(home / "ids.txt")
     result = speu_cli.unlearn(
         home / "model", statistics or home / "fisher", data, ids, output, sparsity=0.3, recipe=recipe
@@ -144,3 +146,5 @@ def test_statistics_without_terms_give_one_target_for_the_whole_loss(home: Path,
     write_artifact(tmp_path / "old", record.pop("kind"), record, tensors, force=False)
     one, other = unlearn(home, tmp_path / "new"), unlearn(home, tmp_path / "older", tmp_path / "old")
     assert any(not torch.equal(one[name], other[name]) for name in one)
+    whole = unlearn(home, tmp_path / "whole", more="terms = false\n")
+    assert [name for name in whole if not torch.equal(whole[name], other[name])] == []

@@ -63,6 +63,7 @@ def test_what_is_held_anew_goes_round_what_was_drawn(tmp_path: Path) -> None:
         ('target = "each"\nheld = -1', "held is -1, expected a whole number of at least 0"),
         ('target = "each"\nsettle = -1', "settle is -1, expected a whole number of at least 0"),
         ('target = "each"\nanew = 1', "anew is 1, expected true or false"),
+        ('target = "each"\nterms = 0', "terms is 0, expected true or false"),
         ('target = "mean"\nexamples = "some"', "examples is 'some', expected all or remembered"),
         ('target = "each"\notherwise = 3', "otherwise is 3, expected a list of tables"),
         ('target = "each"\n[[otherwise]]\ntarget = "mean"', "way 2: no key 'target'"),

@@ -58,6 +58,11 @@ class Aims:
     moved: Sequence[Loss]
     of_moved: Floats
 
+    @classmethod
+    def of_whole(cls, task: Loss, margins: Floats) -> "Aims":
+        """A target for ℓ alone."""
+        return cls(margins, [task], margins[:, None])
+
 
 def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Aims:
     """What each forgotten example should be known like.
@@ -79,7 +84,7 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Aims:
     unseen = Known(margins.of(file.holdout_losses), of_unseen)
     aims = unseen_margins(now, known, unseen, lowest)
     if not task.terms or file.holdout_terms is None:
-        return Aims(aims, [task], aims[:, None])
+        return Aims.of_whole(task, aims)
     terms = session.several_losses(task.terms, forget.encoded, "forget losses")
     each = unseen_terms(aims, now, margins.of(terms), unseen, margins.of(file.holdout_terms), lowest)
     return Aims(aims, task.terms, each)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from speu_cli.errors import NotFiniteError, UnsafeStepError
 from speu_cli.masks.localization import MaskSettings
 from speu_cli.stages.aimed.acceptance import UNSEEN, Acceptance
-from speu_cli.stages.aimed.aims import aims_of
+from speu_cli.stages.aimed.aims import Aims, aims_of
 from speu_cli.stages.aimed.samples import draw_samples
 from speu_cli.stages.aimed.steps import Steps
 from speu_cli.stages.chosen_mask import ChosenMask, mask_of_request
@@ -56,7 +56,8 @@ def aimed_step(
     acceptance = Acceptance(session, forget, aims.margins, others, recipe.width)
 
     def take(way: Recipe) -> int:
-        return Steps(session, samples, request.remaining, chosen.mask, way).take(aims)
+        of_way = aims if way.terms else Aims.of_whole(session.task, aims.margins)
+        return Steps(session, samples, request.remaining, chosen.mask, way).take(of_way)
 
     done = _first_accepted(recipe, chosen.mask, acceptance, take)
     loss = float(session.losses(forget.encoded, "forget losses").mean())

@@ -16,12 +16,12 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "settle": 1,
         "held": 256,
         "anew": True,
-        "otherwise": [{"steps": 5, "settle": 2, "held": 512}],
+        "otherwise": [{"steps": 5, "settle": 2, "held": 512, "terms": False}],
     },
     "paper": {"target": "mean"},
 }
 OTHERWISE = "otherwise"
-OF_A_WAY = {"damping", "steps", "settle", "ridge", "held", "anew"}
+OF_A_WAY = {"damping", "steps", "settle", "ridge", "held", "anew", "terms"}
 
 
 def recipe_file(name: str | Path) -> Path | None:

@@ -31,6 +31,8 @@ class Recipe:
         held: With ``each``: remaining examples that are held where they are.
         anew: With ``each``: whether other remaining examples are held in each step; else always the same.
         settle: With ``each``: further steps, each what is left of the way and of the held examples' fall.
+        terms: With ``each``: whether the start and the end of an answer have a target each; else the whole
+            has one.
         checked: With ``each``: other remaining examples that tell whether the step hurt.
         width: With ``each``: standard errors that a change of what is checked may have.
         otherwise: With ``each``: what to try next, in turn, while the criterion is not met.
@@ -50,6 +52,7 @@ class Recipe:
     held: int = 0
     anew: bool = False
     settle: int = 0
+    terms: bool = True
     checked: int = 256
     width: float = 3.0
     otherwise: tuple["Recipe", ...] = ()
@@ -72,7 +75,8 @@ class Recipe:
                 self._require(name, getattr(self, name) == only, "no value, as target is each")
         self._require("width", _is_number(self.width) and self.width > 0, "a number above 0")
         self._require("steps", _is_count(self.steps) and self.steps >= 1, "a whole number of at least 1")
-        self._require("anew", isinstance(self.anew, bool), "true or false")
+        for name in ("anew", "terms"):
+            self._require(name, isinstance(getattr(self, name), bool), "true or false")
         for name in ("held", "settle", "checked"):
             value = getattr(self, name)
             self._require(name, _is_count(value) and value >= 0, "a whole number of at least 0")

@@ -278,7 +278,7 @@ def _unpacked(artifact: Artifact, dtype: torch.dtype) -> StatisticsFile:
     """
     try:
         return _unpack(artifact, dtype)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, IndexError, TypeError, ValueError) as error:
         raise ArtifactError(f"{artifact.path} is not a complete statistics file: {error!r}") from error
 
 

@@ -13,6 +13,7 @@ from tiny_tasks import answering, questions, save
 import speu_cli
 from speu_cli.artifacts.format import read_artifact, write_artifact
 from speu_cli.data.columns import DataChoice
+from speu_cli.errors import ArtifactError
 from speu_cli.stages.aimed import blocked_rows
 from speu_cli.stages.aimed.aims import Aims, aims_of
 from speu_cli.stages.request import ForgetSet, open_forget_set, open_with_statistics
@@ -148,3 +149,9 @@ def test_statistics_without_terms_give_one_target_for_the_whole_loss(home: Path,
     assert any(not torch.equal(one[name], other[name]) for name in one)
     whole = unlearn(home, tmp_path / "whole", more="terms = false\n")
     assert [name for name in whole if not torch.equal(whole[name], other[name])] == []
+
+
+def test_another_number_of_terms_is_refused(home: Path) -> None:
+    session, file, forget = opened(home)
+    with pytest.raises(ArtifactError, match=r"3 terms of each held-out loss, expected 2"):
+        aims_of(session, replace(file, holdout_terms=np.zeros((DEV, 3))), forget)

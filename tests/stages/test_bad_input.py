@@ -23,7 +23,7 @@ from safetensors.torch import load_file, save_file
 from transformers import BloomConfig, BloomForSequenceClassification
 
 import speu_cli
-from memorised import Home, memorised, snapshot
+from memorised import DEV, Home, memorised, snapshot
 from speu_cli.artifacts.digest import canonical_json, hash_tensors
 from speu_cli.cli.main import main
 from speu_cli.stages.collection import CollectionChoice
@@ -364,6 +364,11 @@ CASES: dict[str, tuple[Case, int, str]] = {
         forged_statistics(lambda _, tensors: tensors.update(holdout_terms=torch.zeros(3, 2))),
         ARTIFACT,
         "'holdout_terms' and 'holdout_losses' do not fit each other",
+    ),
+    "terms of no shape": (
+        forged_statistics(lambda _, tensors: tensors.update(holdout_terms=torch.zeros(DEV))),
+        ARTIFACT,
+        "is not a complete statistics file",
     ),
     "strata that are no numbers": (
         forged_statistics(lambda _, tensors: tensors.update(strata=tensors["strata"] * math.nan)),

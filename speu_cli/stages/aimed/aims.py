@@ -74,6 +74,9 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Aims:
 
     Returns:
         The targets; by terms where the loss has some, and the statistics tell those of unseen examples.
+
+    Raises:
+        ArtifactError: They tell another number of terms.
     """
     task, stays = session.task, np.ones(len(file.rows), dtype=np.bool_)
     margins, lowest = task.margins, task.margins.lowest(session.checkpoint.model.config)
@@ -85,6 +88,12 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Aims:
     aims = unseen_margins(now, known, unseen, lowest)
     if not task.terms or file.holdout_terms is None:
         return Aims.of_whole(task, aims)
+    if file.holdout_terms.shape[1] != len(task.terms):
+        raise ArtifactError(
+            f"the statistics have {file.holdout_terms.shape[1]} terms of each held-out loss, expected "
+            f"{len(task.terms)}",
+            hint="compute them again with 'speu fisher'",
+        )
     terms = session.several_losses(task.terms, forget.encoded, "forget losses")
     each = unseen_terms(aims, now, margins.of(terms), unseen, margins.of(file.holdout_terms), lowest)
     return Aims(aims, task.terms, each)

@@ -149,7 +149,7 @@ def statistics(study: Study, variants: Sequence[Variant]) -> list[Json]:
             asked = (*study.data, *study.holdout, "--directions", directions, "--force", "-o", str(output))
             study.speu("fisher", str(study.original()), *asked, keep=output.stem)
         kept = study.kept(output.stem)
-        name = f"statistics, {f'{directions} directions' if directions else 'plain'}"
+        name = f"statistics, {f'directions: {directions}' if directions else 'plain'}"
         of_file = {"bytes": kept["result"]["bytes"], **costs(kept)}
         found.append({"set": study.data_set.name, "method": name, **of_file})
     return found

@@ -60,7 +60,7 @@ def unseen_margins(now: Known, known: Known, unseen: Known, lowest: float) -> Fl
 
 
 def unseen_terms(
-    aims: Floats, now: Known, terms_now: Floats, unseen: Known, unseen_terms: Floats, lowest: float
+    aims: Floats, now: Known, terms_now: Floats, unseen: Known, terms_unseen: Floats, lowest: float
 ) -> Floats:
     """Divide targets among the terms of the loss, as unseen examples have them.
 
@@ -73,7 +73,7 @@ def unseen_terms(
         now: The forget set.
         terms_now: Its margins of each term, ``[n, terms]``.
         unseen: Held-out examples, one at least.
-        unseen_terms: Theirs, ``[m, terms]``.
+        terms_unseen: Theirs, ``[m, terms]``.
         lowest: No target is below it.
 
     Returns:
@@ -84,7 +84,7 @@ def unseen_terms(
     for position in np.flatnonzero(aims < now.margins):
         peers = unseen.like(int(now.strata[position]))
         nearest = peers[np.abs(unseen.margins[peers] - aims[position]).argmin()]
-        found[position] = np.minimum(np.maximum(unseen_terms[nearest], lowest), terms_now[position])
+        found[position] = np.minimum(np.maximum(terms_unseen[nearest], lowest), terms_now[position])
     return found
 
 

@@ -107,8 +107,8 @@ def test_what_is_unknown_together_falls_together() -> None:
     draw = np.random.default_rng(0)
     now = alike(draw.normal(5, 1, 100))
     margins = draw.normal(-1, 2, 500)
-    unseen_terms = np.stack([margins + 0.1, margins - 0.1], 1)
+    terms_unseen = np.stack([margins + 0.1, margins - 0.1], 1)
     aims = targets.unseen_margins(now, now, alike(margins), -6.0)
-    found = targets.unseen_terms(aims, now, divided(now, 1), alike(margins), unseen_terms, -6.0)
+    found = targets.unseen_terms(aims, now, divided(now, 1), alike(margins), terms_unseen, -6.0)
     assert np.corrcoef(divided(now, 1).T)[0, 1] < 0
     assert np.corrcoef(found.T)[0, 1] > 0.9

@@ -1,6 +1,6 @@
 """Statistics files: sums over the training set, and what they belong to."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal, get_args
@@ -142,6 +142,20 @@ class StatisticsFile:
     def unseen_loss(self) -> float | None:
         """Mean loss of the held-out examples: what "unseen" looks like to this model."""
         return float(self.holdout_losses.mean()) if len(self.holdout_losses) else None
+
+    def losses_of(self, rows: Sequence[int]) -> npt.NDArray[np.float64] | None:
+        """ℓ of rows of D, as a pass over them with the same model gives it.
+
+        Args:
+            rows: Their positions.
+
+        Returns:
+            float64 ``[rows]``; None where the file does not tell all of them, or not in float32.
+        """
+        wanted = np.array(rows, dtype=np.int64)
+        if self.losses is None or self.collected.dtype != "float32" or not self.used[wanted].all():
+            return None
+        return self.losses[np.cumsum(self.used)[wanted] - 1]
 
     def mask(self, layout: Layout) -> Mask | None:
         """The mask whose slices F and g hold, if they hold no more.

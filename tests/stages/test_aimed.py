@@ -200,6 +200,36 @@ def test_nothing_is_drawn_for_two_ends(bert: Home) -> None:
     assert len(most.may_be_held(10_000)) == remaining - remaining // 3
 
 
+def test_the_statistics_tell_what_held_examples_are_known_like(bert: Home) -> None:
+    session, file, forget = opened(bert)
+    held = session.encode(forget.training.select(forget.training.ids[: -TRAIN // 2 : -1]))
+    told = file.losses_of(forget.training.positions(held.ids))
+    assert told is not None
+    assert np.allclose(told, session.losses(held, "losses"), rtol=1e-4, atol=1e-7)
+
+
+def test_where_the_statistics_do_not_tell_it_the_model_does(
+    bert: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(StatisticsFile, "losses_of", lambda self, rows: None)
+    unlearn(bert, tmp_path / "of-model", recipe=recipe(tmp_path))
+    monkeypatch.undo()
+    unlearn(bert, tmp_path / "of-file", recipe=recipe(tmp_path))
+    before, one, other = (
+        weights(folder) for folder in (bert.model, tmp_path / "of-model", tmp_path / "of-file")
+    )
+    for name, start in before.items():
+        moved = float((one[name] - start).abs().max())
+        assert float((other[name] - one[name]).abs().max()) <= 1e-3 * moved, name
+
+
+def test_statistics_of_a_sample_serve_with_others_held(bert: Home, tmp_path: Path) -> None:
+    half, train = tmp_path / "half", bert.path("train.jsonl")
+    speu_cli.fisher(bert.model, train, half, holdout=bert.path("dev.jsonl"), max_examples=TRAIN // 2)
+    result = unlearn(bert, None, fisher=half, recipe=recipe(tmp_path), dry_run=True)
+    assert result.criterion["forget.reached"] > 0.7
+
+
 def test_what_is_true_of_an_example_says_where_it_should_end(bert: Home) -> None:
     """Held-out examples of one class are hard, those of the other easy; the forgotten are of the first."""
     session, file, forget = opened(bert)

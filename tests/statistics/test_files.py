@@ -177,6 +177,22 @@ def test_a_file_without_losses_strata_and_terms_is_read(tmp_path: Path) -> None:
     assert found.holdout_terms is None
 
 
+def test_losses_are_told_of_rows_that_were_used(tmp_path: Path) -> None:
+    used = np.ones(ROWS, dtype=np.bool_)
+    used[2] = False  # the losses are those of the others, in their order
+    file = statistics_file(used=used)
+    assert file.losses is not None
+    found = file.losses_of([4, 0, 3])
+    assert found is not None
+    assert np.array_equal(found, file.losses[[3, 0, 2]])
+    assert file.losses_of([4, 2]) is None
+
+
+@pytest.mark.parametrize("changes", [{"losses": None}, {"collected": replace(WHOLE, dtype="bfloat16")}])
+def test_losses_that_are_missing_or_coarse_are_not_told(changes: dict[str, Any]) -> None:
+    assert statistics_file(**changes).losses_of([0, 1]) is None
+
+
 def test_strata_that_are_numbers_stay_so(tmp_path: Path) -> None:
     of_rows, of_unseen = np.linspace(0, 5, ROWS - 1, dtype=np.float32), np.ones(2, dtype=np.float32)
     written = statistics_file(strata=of_rows, holdout_strata=of_unseen)

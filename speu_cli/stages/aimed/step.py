@@ -16,6 +16,8 @@ from speu_cli.stages.second_order import wanted_of_step
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
 from speu_cli.structures.mask import Mask
+from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.margins import Floats
 from speu_cli.unlearning.criterion import Check
 from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.undo import saved_slices
@@ -57,7 +59,8 @@ def aimed_step(
 
     def take(way: Recipe) -> int:
         of_way = aims if way.terms else Aims.of_whole(session.task, aims.margins)
-        return Steps(session, samples, request.remaining, chosen.mask, way).take(of_way)
+        start = _margins_before(session, file, forget, samples.may_be_held(way.drawn))
+        return Steps(session, samples, request.remaining, chosen.mask, way).take(of_way, start)
 
     done = _first_accepted(recipe, chosen.mask, acceptance, take)
     loss = float(session.losses(forget.encoded, "forget losses").mean())
@@ -78,6 +81,14 @@ def aimed_step(
         target=float(session.task.margins.losses(aims.margins).mean()),
         checks=done.checks,
     )
+
+
+def _margins_before(session: Session, file: StatisticsFile, forget: ForgetSet, held: Encoded) -> Floats:
+    """How well examples are known before any step: the statistics tell, mostly."""
+    losses = file.losses_of(forget.training.positions(held.ids))
+    if losses is None:
+        losses = session.losses(held, "losses of what is held")
+    return session.task.margins.of(losses)
 
 
 @dataclass(frozen=True)

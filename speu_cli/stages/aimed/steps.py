@@ -14,6 +14,7 @@ from speu_cli.statistics.sums import Statistics
 from speu_cli.structures.mask import Mask
 from speu_cli.tasks.base import Loss
 from speu_cli.tasks.encoded import Encoded
+from speu_cli.tasks.margins import Floats
 from speu_cli.unlearning.function_space import row_weights
 from speu_cli.unlearning.recipes.recipe import Recipe
 from speu_cli.unlearning.second_order import inverse_curvature
@@ -39,18 +40,18 @@ class Steps:
     mask: Mask
     recipe: Recipe
 
-    def take(self, aims: Aims) -> int:
+    def take(self, aims: Aims, start: Floats) -> int:
         """Go to the targets step by step, with fresh gradients each time.
 
         Args:
             aims: Where the forget set should end.
+            start: Margins of the examples that may be held, before any step.
 
         Returns:
             Number of parameter entries that may change.
         """
         inverse = inverse_curvature(self.remaining, self.mask, damping=self.recipe.damping)
-        margins, pool = self.session.task.margins, self.samples.may_be_held(self.recipe.drawn)
-        start = margins.of(self.session.losses(pool, "losses of what is held"))
+        margins = self.session.task.margins
         goal = aims.of_moved.T.flatten()
         entries = 0
         for step in range(self.recipe.rounds):

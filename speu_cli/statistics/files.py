@@ -155,7 +155,8 @@ class StatisticsFile:
         wanted = np.array(rows, dtype=np.int64)
         if self.losses is None or self.collected.dtype != "float32" or not self.used[wanted].all():
             return None
-        return self.losses[np.cumsum(self.used)[wanted] - 1]
+        told: npt.NDArray[np.float64] = self.losses[np.cumsum(self.used)[wanted] - 1]
+        return told
 
     def mask(self, layout: Layout) -> Mask | None:
         """The mask whose slices F and g hold, if they hold no more.

@@ -31,31 +31,33 @@ class Known:
         return found if len(found) >= FEWEST else np.arange(len(self.margins))
 
 
-def unseen_margins(now: Known, known: Known, unseen: Known, lowest: float) -> Floats:
+def unseen_margins(now: Known, known: Known, unseen: Known, lowest: float, order: Floats) -> Floats:
     """Give each forgotten example the margin that an unseen example like it has where it stands.
 
-    Where it stands is half way between its rank among the training examples of its stratum, and the rank of
-    that in the forget set. By the second alone, forgotten and unseen examples would have one distribution,
-    though a few examples may well be easier or harder than most; by the first alone, a few odd ones would
-    count for too much.
+    The places of a stratum are half way between the ranks of its examples among the training examples of it,
+    and the ranks of these in the forget set. By the second alone, forgotten and unseen examples would have
+    one distribution, though a few examples may well be easier or harder than most; by the first alone, a few
+    odd ones would count for too much. Who takes which of them is a matter of ``order``.
 
     Args:
         now: The forget set, n ≥ 1.
         known: The remaining training examples.
         unseen: Held-out examples, one at least.
         lowest: No target is below it: by how much an example is missed says nothing of its having been seen.
+        order: Higher for what would be better known unseen, ``[n]``; its margins, if nothing tells better.
 
     Returns:
         A target for each, ``[n]``; never above what it is now, for nothing is to be learnt.
     """
-    strata = {int(one): now.strata == one for one in np.unique(now.strata)}
+    strata = {int(one): np.flatnonzero(now.strata == one) for one in np.unique(now.strata)}
     among, aims = np.empty(len(now.margins)), np.empty(len(now.margins))
     for one, of_it in strata.items():
         peers = np.sort(known.margins[known.like(one)])
         among[of_it] = (np.searchsorted(peers, now.margins[of_it]) + 0.5) / (len(peers) + 1)
     standing = (_ranks(among, now.margins) + among) / 2
     for one, of_it in strata.items():
-        aims[of_it] = np.quantile(unseen.margins[unseen.like(one)], standing[of_it])
+        in_order = of_it[np.lexsort((now.margins[of_it], order[of_it]))]
+        aims[in_order] = np.quantile(unseen.margins[unseen.like(one)], np.sort(standing[of_it]))
     return np.minimum(np.maximum(aims, lowest), now.margins)
 
 

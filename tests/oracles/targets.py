@@ -7,18 +7,22 @@ Row = tuple[float, int]  # margin and stratum
 
 
 def unseen_margins(
-    now: Sequence[Row], known: Sequence[Row], unseen: Sequence[Row], lowest: float
+    now: Sequence[Row], known: Sequence[Row], unseen: Sequence[Row], lowest: float, order: Sequence[float]
 ) -> list[float]:
-    """The margin of the unseen example of its stratum that stands where each one stands."""
+    """The margin of the unseen example of its stratum that stands where each one would stand unseen."""
     among = [_share_below(margin, _like(known, stratum)) for margin, stratum in now]
-    aims = []
-    for (margin, stratum), place in zip(now, among, strict=True):
+    standing = []
+    for (margin, _), place in zip(now, among, strict=True):
         mine = (place, margin)
         others = [(other, of_other) for other, (of_other, _) in zip(among, now, strict=True)]
         below, alike = sum(one < mine for one in others), sum(one == mine for one in others)
-        own = (below + alike / 2) / len(now)
-        aim = _quantile(_like(unseen, stratum), (own + place) / 2)
-        aims.append(min(max(aim, lowest), margin))
+        standing.append(((below + alike / 2) / len(now) + place) / 2)
+    aims = []
+    for position, (margin, stratum) in enumerate(now):
+        peers = [one for one, (_, other) in enumerate(now) if other == stratum]
+        first = sum((order[one], now[one][0], one) < (order[position], margin, position) for one in peers)
+        place = sorted(standing[one] for one in peers)[first]
+        aims.append(min(max(_quantile(_like(unseen, stratum), place), lowest), margin))
     return aims
 
 

@@ -18,7 +18,7 @@ def alike(margins: Floats) -> Known:
 
 
 def unseen_margins(now: Floats, known: Floats, unseen: Floats, lowest: float) -> Floats:
-    return targets.unseen_margins(alike(now), alike(known), alike(unseen), lowest)
+    return targets.unseen_margins(alike(now), alike(known), alike(unseen), lowest, now)
 
 
 def test_examples_that_stand_as_the_training_set_does_end_as_unseen_ones_do() -> None:
@@ -68,18 +68,29 @@ def drawn(seed: int, count: int, strata: int) -> Known:
 def test_targets_are_those_that_are_counted(strata: int) -> None:
     """With 60 strata most are too small."""
     now, known, unseen = (drawn(seed, count, strata) for seed, count in ((1, 40), (2, 300), (3, 200)))
-    found = targets.unseen_margins(now, known, unseen, -1.5)
     rows = [list(zip(one.margins.tolist(), one.strata.tolist(), strict=True)) for one in (now, known, unseen)]
-    assert np.allclose(found, counted_margins(*rows, -1.5), atol=1e-12)
+    for order in (now.margins, np.random.default_rng(4).integers(0, 9, 40).astype(float)):
+        found = targets.unseen_margins(now, known, unseen, -1.5, order)
+        assert np.allclose(found, counted_margins(*rows, -1.5, order.tolist()), atol=1e-12)
+
+
+def test_who_would_be_known_better_unseen_ends_higher_with_the_same_targets_in_all() -> None:
+    draw = np.random.default_rng(0)
+    now, order = draw.normal(9, 1, 30), draw.normal(0, 1, 30)
+    known, unseen = alike(draw.normal(9, 1, 300)), alike(draw.normal(0, 2, 300))
+    by_order = targets.unseen_margins(alike(now), known, unseen, -6.0, order)
+    assert (np.diff(by_order[np.argsort(order)]) > 0).all()
+    by_margin = targets.unseen_margins(alike(now), known, unseen, -6.0, now)
+    assert np.allclose(np.sort(by_order), np.sort(by_margin), atol=1e-12)
 
 
 def test_an_example_ends_where_unseen_ones_of_its_stratum_do() -> None:
     now = Known(np.full(40, 5.0), np.repeat([0, 1], 20))
     known = Known(np.full(200, 5.0), np.tile([0, 1], 100))
     unseen = Known(np.r_[np.full(50, -3.0), np.full(50, 1.0)], np.repeat([0, 1], 50))
-    assert targets.unseen_margins(now, known, unseen, -6.0).tolist() == [-3.0] * 20 + [1.0] * 20
+    assert targets.unseen_margins(now, known, unseen, -6.0, now.margins).tolist() == [-3.0] * 20 + [1.0] * 20
     few = Known(unseen.margins[: 50 + FEWEST - 1], unseen.strata[: 50 + FEWEST - 1])
-    assert (targets.unseen_margins(now, known, few, -6.0)[20:] < 1.0).any()
+    assert (targets.unseen_margins(now, known, few, -6.0, now.margins)[20:] < 1.0).any()
 
 
 def divided(known: Known, seed: int) -> Floats:
@@ -91,7 +102,7 @@ def divided(known: Known, seed: int) -> Floats:
 @pytest.mark.parametrize("strata", [1, 2, 60])
 def test_terms_are_those_of_an_unseen_example_that_is_searched_for(strata: int) -> None:
     now, known, unseen = (drawn(seed, count, strata) for seed, count in ((1, 40), (2, 300), (3, 200)))
-    aims = targets.unseen_margins(now, known, unseen, -1.5)
+    aims = targets.unseen_margins(now, known, unseen, -1.5, now.margins)
     of_now, of_unseen = divided(now, 4), divided(unseen, 5)
     found = targets.unseen_terms(aims, now, of_now, unseen, of_unseen, -1.5)
     rows = [
@@ -108,7 +119,7 @@ def test_what_is_unknown_together_falls_together() -> None:
     now = alike(draw.normal(5, 1, 100))
     margins = draw.normal(-1, 2, 500)
     terms_unseen = np.stack([margins + 0.1, margins - 0.1], 1)
-    aims = targets.unseen_margins(now, now, alike(margins), -6.0)
+    aims = targets.unseen_margins(now, now, alike(margins), -6.0, now.margins)
     found = targets.unseen_terms(aims, now, divided(now, 1), alike(margins), terms_unseen, -6.0)
     assert np.corrcoef(divided(now, 1).T)[0, 1] < 0
     assert np.corrcoef(found.T)[0, 1] > 0.9

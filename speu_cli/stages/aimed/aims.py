@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from speu_cli.errors import ArtifactError, InputError
+from speu_cli.stages.aimed.dropout import margins_with_dropout
 from speu_cli.stages.request import ForgetSet
 from speu_cli.stages.session import Session
 from speu_cli.statistics.files import StatisticsFile
@@ -64,13 +65,14 @@ class Aims:
         return cls(margins, [task], margins[:, None])
 
 
-def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Aims:
+def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet, dropout_passes: int = 0) -> Aims:
     """What each forgotten example should be known like.
 
     Args:
         session: The model.
         file: Statistics with the losses of training and held-out examples.
         forget: The forget set.
+        dropout_passes: By how many passes with dropout it is put in order; 0: by the margins as they are.
 
     Returns:
         The targets; by terms where the loss has some, and the statistics tell those of unseen examples.
@@ -85,7 +87,8 @@ def aims_of(session: Session, file: StatisticsFile, forget: ForgetSet) -> Aims:
     of_known, of_unseen, of_forgotten = _strata(session, file, forget, stays[file.used])
     now, known = Known(margins.of(forget.losses), of_forgotten), Known(margins.of(of_training), of_known)
     unseen = Known(margins.of(file.holdout_losses), of_unseen)
-    aims = unseen_margins(now, known, unseen, lowest)
+    order = margins_with_dropout(session, forget.encoded, dropout_passes)
+    aims = unseen_margins(now, known, unseen, lowest, now.margins if order is None else order)
     if not task.terms or file.holdout_terms is None:
         return Aims.of_whole(task, aims)
     if file.holdout_terms.shape[1] != len(task.terms):

@@ -48,7 +48,7 @@ def aimed_step(
     Returns:
         What was done.
     """
-    aims = aims_of(session, file, forget)
+    aims = aims_of(session, file, forget, recipe.dropout_passes)
     unseen = {UNSEEN: session.encode(session.read_like(forget.training, holdout))} if holdout else {}
     wanted = wanted_of_step(session, file, forget, given, mask_settings)
     request = open_request(session, file, forget, wanted)

@@ -16,6 +16,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "settle": 1,
         "held": 256,
         "anew": True,
+        "dropout_passes": 8,
         "otherwise": [{"steps": 5, "settle": 2, "held": 512, "terms": False}],
     },
     "paper": {"target": "mean"},

@@ -33,6 +33,8 @@ class Recipe:
         settle: With ``each``: further steps, each what is left of the way and of the held examples' fall.
         terms: With ``each``: whether the start and the end of an answer have a target each; else the whole
             has one.
+        dropout_passes: With ``each``: passes with dropout that tell which of the forgotten examples would be
+            known better unseen; 0: those that are known better now.
         checked: With ``each``: other remaining examples that tell whether the step hurt.
         width: With ``each``: standard errors that a change of what is checked may have.
         otherwise: With ``each``: what to try next, in turn, while the criterion is not met.
@@ -53,6 +55,7 @@ class Recipe:
     anew: bool = False
     settle: int = 0
     terms: bool = True
+    dropout_passes: int = 0
     checked: int = 256
     width: float = 3.0
     otherwise: tuple["Recipe", ...] = ()
@@ -77,7 +80,7 @@ class Recipe:
         self._require("steps", _is_count(self.steps) and self.steps >= 1, "a whole number of at least 1")
         for name in ("anew", "terms"):
             self._require(name, isinstance(getattr(self, name), bool), "true or false")
-        for name in ("held", "settle", "checked"):
+        for name in ("held", "settle", "dropout_passes", "checked"):
             value = getattr(self, name)
             self._require(name, _is_count(value) and value >= 0, "a whole number of at least 0")
 

@@ -26,6 +26,7 @@ from quality.variants import VARIANTS
 from settings import SETS, SETTINGS
 
 RESULTS = Path(__file__).with_name("results")
+MOST_NAMED = 3  # variants in the name of a file, which cannot be long
 Experiment = Callable[[Place, str], Outcome]
 EXPERIMENTS: dict[str, Experiment] = {
     **dict.fromkeys(method_tables.TABLES, method_tables.run),
@@ -73,7 +74,8 @@ def main(arguments: list[str] | None = None) -> int:
         outcome = EXPERIMENTS[asked.target](place, asked.target)
     except NoDataError as error:
         return _told(str(error))
-    outcome.write(asked.output, "-".join([asked.target, setting.name, *asked.variants, *asked.sets]))
+    variants = asked.variants if len(asked.variants) <= MOST_NAMED else [f"{len(asked.variants)}-variants"]
+    outcome.write(asked.output, "-".join([asked.target, setting.name, *variants, *asked.sets]))
     print(outcome.markdown())
     return 0
 

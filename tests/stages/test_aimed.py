@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from aimed_homes import opened, with_statistics
 from safetensors.torch import load_file
 
 import speu_cli
@@ -24,9 +25,8 @@ from speu_cli.stages.aimed.acceptance import Acceptance
 from speu_cli.stages.aimed.aims import aims_of
 from speu_cli.stages.aimed.samples import draw_samples
 from speu_cli.stages.collection import CollectionChoice
-from speu_cli.stages.request import ForgetSet, open_forget_set, open_with_statistics
 from speu_cli.stages.runtime import Runtime
-from speu_cli.stages.session import Session, open_session
+from speu_cli.stages.session import open_session
 from speu_cli.stages.unlearn import UnlearnResult
 from speu_cli.statistics.example_rows import ExampleRows, example_rows
 from speu_cli.statistics.files import StatisticsFile
@@ -54,12 +54,6 @@ def directed(tmp_path_factory: pytest.TempPathFactory) -> Home:
     train, dev = home.path("train.jsonl"), home.path("dev.jsonl")
     collection = CollectionChoice(directions="auto")
     speu_cli.fisher(home.model, train, home.folder / "fisher", holdout=dev, collection=collection)
-    return home
-
-
-def with_statistics(home: Home) -> Home:
-    train = home.path("train.jsonl")
-    speu_cli.fisher(home.model, train, home.folder / "fisher", holdout=home.path("dev.jsonl"))
     return home
 
 
@@ -172,13 +166,6 @@ def test_held_anew_or_lifted_once_more_the_rest_stays_nearer(
         after, before = remaining_losses(bert, tmp_path / name), remaining_losses(bert)
         fallen[name] = np.maximum(after - before, 0.0).mean()
     assert fallen["more"] < fallen["plain"]
-
-
-def opened(home: Home) -> tuple[Session, StatisticsFile, ForgetSet]:
-    session, file = open_with_statistics(home.model, home.folder / "fisher", DataChoice(), Runtime())
-    data, ids = home.path("train.jsonl"), home.path("ids.txt")
-    forget = open_forget_set(session, file, data, ids, forget_examples="all", unseen_loss=file.unseen_loss)
-    return session, file, forget
 
 
 def test_nothing_is_drawn_for_two_ends(bert: Home) -> None:

@@ -6,19 +6,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from aimed_homes import opened, with_statistics
 from torch import nn
 
 import speu_cli
 from memorised import Home, memorised
 from speu_cli.checkpoints.write import read_record
-from speu_cli.data.columns import DataChoice
 from speu_cli.stages.aimed import aims, dropout
 from speu_cli.stages.aimed.aims import aims_of
 from speu_cli.stages.aimed.dropout import margins_with_dropout
-from speu_cli.stages.request import ForgetSet, open_forget_set, open_with_statistics
-from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session
-from speu_cli.statistics.files import StatisticsFile
 from speu_cli.tasks.encoded import Encoded
 from speu_cli.tasks.margins import Floats
 
@@ -29,19 +26,6 @@ PASSES = 3
 @pytest.fixture(scope="module")
 def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return with_statistics(memorised(tmp_path_factory.mktemp("bert")))
-
-
-def with_statistics(home: Home) -> Home:
-    train = home.path("train.jsonl")
-    speu_cli.fisher(home.model, train, home.folder / "fisher", holdout=home.path("dev.jsonl"))
-    return home
-
-
-def opened(home: Home) -> tuple[Session, StatisticsFile, ForgetSet]:
-    session, file = open_with_statistics(home.model, home.folder / "fisher", DataChoice(), Runtime())
-    data, ids = home.path("train.jsonl"), home.path("ids.txt")
-    forget = open_forget_set(session, file, data, ids, forget_examples="all", unseen_loss=file.unseen_loss)
-    return session, file, forget
 
 
 def test_they_are_the_mean_over_passes_with_dropout(bert: Home) -> None:

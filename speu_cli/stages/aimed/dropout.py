@@ -14,7 +14,7 @@ from speu_cli.tasks.margins import Floats
 
 
 def margins_with_dropout(session: Session, encoded: Encoded, passes: int) -> Floats | None:
-    """Mean margins over passes with dropout, as in training (Gal and Ghahramani 2016).
+    """Mean margins over passes with dropout (Gal and Ghahramani 2016); attention weights are not dropped.
 
     Args:
         session: The model.

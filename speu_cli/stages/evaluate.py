@@ -171,7 +171,8 @@ def evaluate(
     # One model at a time is in memory; the first one says how the sets are read.
     first = open_session(model, choice, runtime, recorded=recorded, source=str(model))
     sets = _read_sets(first, data, forget, test, exclude, max_remaining, seed)
-    what, forgot = identity(first, sets, seed), forgetting(model, first.checkpoint.model)
+    what = identity(first, sets, seed, generate)
+    forgot = forgetting(model, first.checkpoint.model)
     examination = Examination(
         Measuring(sets, generate, keep=bool(names)),
         open_tofu(perturbed, first, sets["forget"].columns, generate),

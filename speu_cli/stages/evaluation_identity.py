@@ -33,6 +33,7 @@ class Identity:
         seed: Of the random choices.
         encoding: How rows became inputs.
         sets: SHA-256 of the rows of each set, whatever their order: ``forget``, ``remaining``, ``test``.
+        answer_tokens: Most tokens of what a language model answered itself; None if it was not asked to.
         weights: SHA-256 of the weights of each model: ``model``, ``original``, ``reference`` …
     """
 
@@ -41,6 +42,7 @@ class Identity:
     seed: int
     encoding: Encoding
     sets: Mapping[str, str]
+    answer_tokens: int | None = None
     weights: dict[str, str] = field(default_factory=dict)
 
     def add(self, name: str, session: Session) -> None:
@@ -48,13 +50,16 @@ class Identity:
         self.weights[name] = session.checkpoint.identity.weights
 
 
-def identity(session: Session, sets: Mapping[str, Examples], seed: int) -> Identity:
+def identity(
+    session: Session, sets: Mapping[str, Examples], seed: int, answer_tokens: int | None = None
+) -> Identity:
     """Identify what is measured, before any model is.
 
     Args:
         session: The first model: says how rows are read.
         sets: Rows by name.
         seed: Of the random choices.
+        answer_tokens: Most tokens of an answer; None: none is generated.
 
     Returns:
         It, without a model so far.
@@ -65,6 +70,7 @@ def identity(session: Session, sets: Mapping[str, Examples], seed: int) -> Ident
         seed=seed,
         encoding=Encoding(session.max_length, session.doc_stride, session.template),
         sets={name: hash_rows(examples) for name, examples in sets.items()},
+        answer_tokens=answer_tokens,
     )
 
 

@@ -101,6 +101,7 @@ def test_all_measures_against_loops(home: Path) -> None:
     )
     ratios = []
     assert result.reference is not None
+    assert result.identity.answer_tokens == 4
     for seed, metrics in enumerate((result.model, result.reference)):
         model = modelling(seed=seed)
         expected: dict[str, float] = {}

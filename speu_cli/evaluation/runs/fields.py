@@ -43,6 +43,10 @@ class Fields:
             raise self._odd(name, "a whole number of at least 0")
         return value
 
+    def count_or_none(self, name: str) -> int | None:
+        """Take a whole number of at least 0, or null, which may be left out."""
+        return None if self.values.get(name) is None else self.count(name)
+
     def number(self, name: str) -> float:
         """Take a finite number; NaN for null, which stands for what was not computed."""
         value = self._get(name)

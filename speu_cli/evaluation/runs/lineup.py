@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import combinations
 from typing import Literal
 
 from speu_cli.errors import ArtifactError
@@ -75,8 +76,8 @@ def line_up(runs: Sequence[Run]) -> Lineup:
         Their models. Where all runs that name a retrained model agree about it, a run that names none is
         compared with it too. Figures of attacks that runs made with other settings are left out.
     """
-    for other in runs[1:]:
-        require_comparable(runs[0], other)
+    for one, other in combinations(runs, 2):
+        require_comparable(one, other)
     left_out = made_differently(runs)
     runs = [without(run, left_out) for run in runs]
     originals = common_sides((run.name, run.original) for run in runs)
@@ -123,7 +124,8 @@ def require_comparable(one: Run, other: Run) -> None:
     if why is not None:
         raise ArtifactError(
             f"{one.source} and {other.source} cannot be compared: {why}",
-            hint="evaluate both models with the same --data, --forget, --test, --max-remaining and --seed",
+            hint="evaluate both models with the same --data, --forget, --test, --max-remaining, --seed and "
+            "--generate",
         )
 
 
@@ -132,6 +134,9 @@ def _differences(one: Measured, other: Measured) -> Iterator[str]:
     for name, words in (("task", "tasks"), ("score", "scores"), ("encoding", "settings of the encoding")):
         if mine[name] != theirs[name]:
             yield f"other {words}: {_told(mine[name])} and {_told(theirs[name])}"
+    lengths = [one.answer_tokens, other.answer_tokens]
+    if None not in lengths and lengths[0] != lengths[1]:
+        yield f"answers of at most {lengths[0]} and {lengths[1]} tokens"
     for place in SETS:
         if one.sizes[place] != other.sizes[place]:
             yield f"{place} sets of other sizes: {one.sizes[place]:,} and {other.sizes[place]:,}"

@@ -27,6 +27,7 @@ class Measured:
         sizes: Examples of ``forget``, ``remaining`` and ``test``.
         rows: SHA-256 of the rows of each.
         encoding: How rows became inputs.
+        answer_tokens: Most tokens of what a language model answered itself; None if it was not asked to.
     """
 
     task: str
@@ -34,6 +35,7 @@ class Measured:
     sizes: Mapping[str, int]
     rows: Mapping[str, str]
     encoding: Mapping[str, object]
+    answer_tokens: int | None
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ def _measured(fields: Fields, identity: Fields) -> Measured:
         sizes={place: fields.count(f"{place}_examples") for place in SETS},
         rows={place: rows.text(place) for place in SETS},
         encoding=dict(sorted(encoding.values.items())),
+        answer_tokens=identity.count_or_none("answer_tokens"),
     )
 
 

@@ -66,6 +66,16 @@ def test_runs_on_something_else_are_refused_with_both_sides(change: Change, mess
     assert refused.value.exit_code == 4
 
 
+def test_answers_of_another_length_are_refused_wherever_they_are() -> None:
+    short, long = evaluation(), evaluation()
+    short["identity"]["answer_tokens"], long["identity"]["answer_tokens"] = 16, 32
+    older = evaluation()
+    del older["identity"]["answer_tokens"]
+    with pytest.raises(ArtifactError, match=r"b\.json and c\.json .*: answers of at most 16 and 32 tokens"):
+        line_up([run("a", older), run("b", short), run("c", long)])
+    assert names(line_up([run("a", older), run("b", short), run("c", short)]), "run") == ["a", "b", "c"]
+
+
 def test_another_score_is_refused() -> None:
     other = evaluation()
     for metrics in (other["model"], other["original"], other["reference"], *other["references"]):

@@ -122,7 +122,8 @@ def unlearn(
         of_input(
             "--holdout",
             metavar="SOURCE",
-            help="Unseen examples; with a recipe that checks its step they must be answered as before.",
+            help="Unseen examples, best those of speu fisher; with a recipe that checks its step they must "
+            "be answered as before, and say where it ends.",
         ),
     ] = None,
     damping: OptionalDampingOption = None,

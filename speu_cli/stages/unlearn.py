@@ -164,7 +164,8 @@ def unlearn(
         recipe: How the step is made: ``default``, ``paper``, or a TOML file. Default: ``default``; ``paper``
             if one of ``rate``, ``target_loss``, ``max_overshoot``, ``forget_examples`` and
             ``hold_directions`` is given, which only its step has.
-        holdout: Unseen examples, which should be answered as well as before. Default: they are not looked at.
+        holdout: Unseen examples, which should be answered as well as before, and which a recipe may follow.
+            Default: they are not looked at.
         damping: λ of each parameter tensor, as a multiple of its mean curvature; of that of its slices, if
             the statistics hold no more. Default: as the recipe says.
         forget_examples: ``all`` or ``remembered``: whose gradients enter the step. Default: as the recipe

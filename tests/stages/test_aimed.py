@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from aimed_homes import opened, with_statistics
+from aimed_homes import aims_of, opened, with_statistics
 from safetensors.torch import load_file
 
 import speu_cli
@@ -22,7 +22,6 @@ from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError, InputError, UnsafeStepError
 from speu_cli.stages.aimed import blocked_rows, steps
 from speu_cli.stages.aimed.acceptance import Acceptance
-from speu_cli.stages.aimed.aims import aims_of
 from speu_cli.stages.aimed.samples import draw_samples
 from speu_cli.stages.collection import CollectionChoice
 from speu_cli.stages.runtime import Runtime
@@ -232,8 +231,8 @@ def test_what_is_true_of_an_example_says_where_it_should_end(bert: Home) -> None
 def test_held_out_answers_may_fall_as_those_of_a_model_that_saw_fewer(bert: Home) -> None:
     session, file, forget = opened(bert)
     others = dict.fromkeys(("remaining", "heldout"), forget.encoded)
-    criterion = Acceptance(session, forget, aims_of(session, file, forget).margins, others, width=0.0)
-    least = {check.name: check.least for check in criterion.checks()}
+    criterion, aims = Acceptance(session, forget, others, width=0.0), aims_of(session, file, forget)
+    least = {check.name: check.least for check in criterion.checks(aims.margins)}
     assert least["remaining.change"] == 0.0
     wrong = 1 - (session.outcomes(forget.encoded, "").answers["predictions"] == forget.encoded.labels.numpy())
     expected = wrong.mean() * ((1 - FORGET / TRAIN) ** -0.5 - 1)

@@ -6,14 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from aimed_homes import opened, with_statistics
+from aimed_homes import aims_of, opened, with_statistics
 from torch import nn
 
 import speu_cli
 from memorised import Home, memorised
 from speu_cli.checkpoints.write import read_record
-from speu_cli.stages.aimed import aims, dropout
-from speu_cli.stages.aimed.aims import aims_of
+from speu_cli.stages.aimed import aiming, dropout
 from speu_cli.stages.aimed.dropout import margins_with_dropout
 from speu_cli.stages.session import Session
 from speu_cli.tasks.encoded import Encoded
@@ -72,12 +71,12 @@ def test_who_stands_it_ends_higher(bert: Home, monkeypatch: pytest.MonkeyPatch) 
     session, file, forget = opened(bert)
     file = replace(file, holdout_losses=np.linspace(2, 4, len(file.holdout_losses)))
     monkeypatch.setattr(
-        aims, "margins_with_dropout", lambda session, encoded, passes: np.arange(len(encoded), dtype=float)
+        aiming, "margins_with_dropout", lambda session, encoded, passes: np.arange(len(encoded), dtype=float)
     )
     found = aims_of(session, file, forget, PASSES).margins
     assert (np.diff(found) > 0).all()
     monkeypatch.setattr(
-        aims, "margins_with_dropout", lambda session, encoded, passes: -np.arange(len(encoded), dtype=float)
+        aiming, "margins_with_dropout", lambda session, encoded, passes: -np.arange(len(encoded), dtype=float)
     )
     assert np.allclose(aims_of(session, file, forget, PASSES).margins, found[::-1])
 
@@ -91,7 +90,7 @@ def test_a_recipe_asks_for_them_and_the_record_says_so(
         asked.append(passes)
         return dropout.margins_with_dropout(session, encoded, passes)
 
-    monkeypatch.setattr(aims, "margins_with_dropout", told)
+    monkeypatch.setattr(aiming, "margins_with_dropout", told)
     recipe = tmp_path / "recipe.toml"
     recipe.write_text(f"{RECIPE}dropout_passes = {PASSES}\n")
     output, data, ids = tmp_path / "new", bert.path("train.jsonl"), bert.path("ids.txt")

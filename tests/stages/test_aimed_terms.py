@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from aimed_homes import aims_of
 from safetensors.torch import load_file
 from tiny_tasks import answering, questions, save
 
@@ -15,7 +16,8 @@ from speu_cli.artifacts.format import read_artifact, write_artifact
 from speu_cli.data.columns import DataChoice
 from speu_cli.errors import ArtifactError
 from speu_cli.stages.aimed import blocked_rows
-from speu_cli.stages.aimed.aims import Aims, aims_of
+from speu_cli.stages.aimed.aiming import aiming_of
+from speu_cli.stages.aimed.aims import Aims
 from speu_cli.stages.request import ForgetSet, open_forget_set, open_with_statistics
 from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import Session, open_session
@@ -149,6 +151,14 @@ def test_statistics_without_terms_give_one_target_for_the_whole_loss(home: Path,
     assert any(not torch.equal(one[name], other[name]) for name in one)
     whole = unlearn(home, tmp_path / "whole", more="terms = false\n")
     assert [name for name in whole if not torch.equal(whole[name], other[name])] == []
+
+
+def test_unseen_answers_are_known_by_terms_at_present_too(home: Path) -> None:
+    session, file, forget = opened(home)
+    aiming = aiming_of(session, file, forget)
+    at_present = aiming.at_present(session.encode(session.read(str(home / "dev.jsonl"))))
+    assert np.allclose(at_present.of_moved, aims_of(session, file, forget).of_moved, atol=1e-4)
+    assert list(at_present.moved) == list(session.task.terms)
 
 
 def test_another_number_of_terms_is_refused(home: Path) -> None:

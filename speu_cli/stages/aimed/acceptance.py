@@ -21,7 +21,6 @@ class Acceptance:
     Attributes:
         session: The model.
         forget: The forget set.
-        aims: Margins that it should have, ``[n_f]``.
         others: Sets that should be answered as well as before, by name; those of unseen examples as well as
             by a model that was trained on fewer.
         width: Standard errors that a change may have.
@@ -30,7 +29,6 @@ class Acceptance:
 
     session: Session
     forget: ForgetSet
-    aims: Floats
     others: dict[str, Encoded]
     width: float
     before: dict[str, Outcomes] = field(init=False)
@@ -38,12 +36,19 @@ class Acceptance:
     def __post_init__(self) -> None:
         object.__setattr__(self, "before", self._answers("before"))
 
-    def checks(self) -> list[Check]:
-        """Measure the model as it is now."""
+    def checks(self, aims: Floats) -> list[Check]:
+        """Measure the model as it is now.
+
+        Args:
+            aims: Margins that the forget set should have, ``[n_f]``.
+
+        Returns:
+            What was found.
+        """
         margins = self.session.task.margins
         after = margins.of(self.session.losses(self.forget.encoded, "forget losses"))
         before = margins.of(self.forget.losses)
-        found = [looks_unseen(before, after, self.aims), reached(before, after, self.aims)]
+        found = [looks_unseen(before, after, aims), reached(before, after, aims)]
         for name, now in self._answers("after").items():
             first, score = self.before[name], self.session.task.score_name
             rated = goodness(score, first), goodness(score, now)

@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from speu_cli.errors import NotFiniteError, UnsafeStepError
 from speu_cli.masks.localization import MaskSettings
 from speu_cli.stages.aimed.acceptance import UNSEEN, Acceptance
-from speu_cli.stages.aimed.aims import Aims, aims_of
+from speu_cli.stages.aimed.aiming import aiming_of, unseen_of
+from speu_cli.stages.aimed.aims import Aims
 from speu_cli.stages.aimed.samples import draw_samples
-from speu_cli.stages.aimed.steps import Steps
+from speu_cli.stages.aimed.steps import Steps, Taken
 from speu_cli.stages.chosen_mask import ChosenMask, mask_of_request
 from speu_cli.stages.done import Done
 from speu_cli.stages.request import ForgetSet, open_request
@@ -43,24 +44,31 @@ def aimed_step(
         given: The mask; None if it is to be made.
         mask_settings: How it is made then.
         recipe: How the steps are made.
-        holdout: Unseen examples, which should be answered as before. Default: they are not looked at.
+        holdout: Unseen examples, which should be answered as before, and which the recipe may follow.
+            Default: they are not looked at.
 
     Returns:
         What was done.
     """
-    aims = aims_of(session, file, forget, recipe.dropout_passes)
+    aiming = aiming_of(session, file, forget, recipe.dropout_passes)
+    aims = aiming.at(unseen_of(file, aiming))
     unseen = {UNSEEN: session.encode(session.read_like(forget.training, holdout))} if holdout else {}
     wanted = wanted_of_step(session, file, forget, given, mask_settings)
     request = open_request(session, file, forget, wanted)
     chosen = given or mask_of_request(session, request, mask_settings, file.digest)
     samples = draw_samples(session, forget, recipe)
     others = {"remaining": samples.checked, **unseen}
-    acceptance = Acceptance(session, forget, aims.margins, others, recipe.width)
+    acceptance = Acceptance(session, forget, others, recipe.width)
+    may_follow = UNSEEN in unseen and len(unseen[UNSEEN]) >= len(file.holdout_losses)
 
-    def take(way: Recipe) -> int:
-        of_way = aims if way.terms else Aims.of_whole(session.task, aims.margins)
+    def take(way: Recipe) -> Taken:
+        def aims_at_present() -> Aims:
+            return aiming.at_present(unseen[UNSEEN]).of(way, session.task)
+
         start = _margins_before(session, file, forget, samples.may_be_held(way.drawn))
-        return Steps(session, samples, request.remaining, chosen.mask, way).take(of_way, start)
+        steps = Steps(session, samples, request.remaining, chosen.mask, way)
+        follow = aims_at_present if way.follow and may_follow else None
+        return steps.take(aims.of(way, session.task), start, follow)
 
     done = _first_accepted(recipe, chosen.mask, acceptance, take)
     loss = float(session.losses(forget.encoded, "forget losses").mean())
@@ -72,13 +80,13 @@ def aimed_step(
             "damping_mean": "slices" if file.collected.mask else "tensor",
             "criterion": {check.name: check.value for check in done.checks},
         },
-        in_step=int((aims.margins < session.task.margins.of(forget.losses)).sum()),
+        in_step=int((done.taken.aims.margins < session.task.margins.of(forget.losses)).sum()),
         remaining=request.remaining.count,
-        entries=done.entries,
+        entries=done.taken.entries,
         rate=None,
         loss=loss,
         note=f"not met at first: {'; '.join(done.failed)}" if done.failed else None,
-        target=float(session.task.margins.losses(aims.margins).mean()),
+        target=float(session.task.margins.losses(done.taken.aims.margins).mean()),
         checks=done.checks,
     )
 
@@ -96,13 +104,13 @@ class _Accepted:
     """A way whose model meets the criterion."""
 
     way: Recipe
-    entries: int
+    taken: Taken
     checks: list[Check]
     failed: list[str]
 
 
 def _first_accepted(
-    recipe: Recipe, mask: Mask, acceptance: Acceptance, take: Callable[[Recipe], int]
+    recipe: Recipe, mask: Mask, acceptance: Acceptance, take: Callable[[Recipe], Taken]
 ) -> _Accepted:
     """Try the ways of a recipe in turn, each from the original weights.
 
@@ -110,7 +118,7 @@ def _first_accepted(
         recipe: The recipe.
         mask: What moves.
         acceptance: The criterion.
-        take: Takes the steps of a way, and tells how many entries may change.
+        take: Takes the steps of a way.
 
     Returns:
         The first whose model meets the criterion; the model is left so.
@@ -122,15 +130,15 @@ def _first_accepted(
     for way in recipe.ways():
         with saved_slices(acceptance.session.checkpoint.model, mask) as saved:
             try:
-                entries = take(way)
-                checks = acceptance.checks()
+                taken = take(way)
+                checks = acceptance.checks(taken.aims.margins)
             except NotFiniteError as error:  # a step so long that nothing is left of the model
                 odd = [str(error)]
             else:
                 odd = [str(check) for check in checks if not check.met]
                 if not odd:
                     saved.keep()
-                    return _Accepted(way, entries, checks, failed)
+                    return _Accepted(way, taken, checks, failed)
         failed.append(f"{way.name}: {'; '.join(odd)}")
     raise UnsafeStepError(
         f"no way of the recipe meets the criterion: {' | '.join(failed)}",

@@ -1,6 +1,6 @@
 """The steps of a recipe that aims: gradients of single examples, a block of parameters at a time."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,6 +23,19 @@ FEW_BLOCKS = 4  # of more a user is told what makes the step faster
 
 
 @dataclass(frozen=True)
+class Taken:
+    """Steps that were taken.
+
+    Attributes:
+        aims: Where the forget set should have ended, by the last.
+        entries: Number of parameter entries that may have changed.
+    """
+
+    aims: Aims
+    entries: int
+
+
+@dataclass(frozen=True)
 class Steps:
     """Steps on the slices of a mask.
 
@@ -40,21 +53,25 @@ class Steps:
     mask: Mask
     recipe: Recipe
 
-    def take(self, aims: Aims, start: Floats) -> int:
+    def take(self, aims: Aims, start: Floats, aims_at_present: Callable[[], Aims] | None = None) -> Taken:
         """Go to the targets step by step, with fresh gradients each time.
 
         Args:
             aims: Where the forget set should end.
             start: Margins of the examples that may be held, before any step.
+            aims_at_present: Where it should end as unseen examples are known at present: asked by each step
+                that settles. Default: the targets stay.
 
         Returns:
-            Number of parameter entries that may change.
+            What was done.
         """
         inverse = inverse_curvature(self.remaining, self.mask, damping=self.recipe.damping)
         margins = self.session.task.margins
-        goal = aims.of_moved.T.flatten()
         entries = 0
         for step in range(self.recipe.rounds):
+            if step >= self.recipe.steps and aims_at_present is not None:
+                aims = aims_at_present()
+            goal = aims.of_moved.T.flatten()
             held = self.recipe.held_in(step, len(start))
             name = f"step {step + 1} of {self.recipe.rounds}"
             rows = BlockedRows(self.session, self.mask, self._moved(aims.moved, held), name)
@@ -72,7 +89,7 @@ class Steps:
             direction = rows.direction(inverse, slopes * row_weights(of_margins, wanted, self.recipe.ridge))
             direction.apply(self.session.checkpoint.model, 1.0)
             entries = direction.size
-        return entries
+        return Taken(aims, entries)
 
     def _moved(self, losses: Sequence[Loss], held: Sequence[int]) -> list[tuple[Loss, Encoded]]:
         """The losses of the forget set that have targets, and after them ℓ of the held examples."""

@@ -14,6 +14,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "target": "each",
         "steps": 3,
         "settle": 1,
+        "follow": True,
         "held": 256,
         "anew": True,
         "dropout_passes": 8,
@@ -22,7 +23,7 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
     "paper": {"target": "mean"},
 }
 OTHERWISE = "otherwise"
-OF_A_WAY = {"damping", "steps", "settle", "ridge", "held", "anew", "terms"}
+OF_A_WAY = {"damping", "steps", "settle", "follow", "ridge", "held", "anew", "terms"}
 
 
 def recipe_file(name: str | Path) -> Path | None:

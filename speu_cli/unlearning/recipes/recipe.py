@@ -31,6 +31,8 @@ class Recipe:
         held: With ``each``: remaining examples that are held where they are.
         anew: With ``each``: whether other remaining examples are held in each step; else always the same.
         settle: With ``each``: further steps, each what is left of the way and of the held examples' fall.
+        follow: With ``each``: whether steps that settle go to what unseen examples are known like by then;
+            else the targets stay. It takes the held-out examples, at least as many as the statistics know.
         terms: With ``each``: whether the start and the end of an answer have a target each; else the whole
             has one.
         dropout_passes: With ``each``: passes with dropout that tell which of the forgotten examples would be
@@ -54,6 +56,7 @@ class Recipe:
     held: int = 0
     anew: bool = False
     settle: int = 0
+    follow: bool = False
     terms: bool = True
     dropout_passes: int = 0
     checked: int = 256
@@ -78,7 +81,7 @@ class Recipe:
                 self._require(name, getattr(self, name) == only, "no value, as target is each")
         self._require("width", _is_number(self.width) and self.width > 0, "a number above 0")
         self._require("steps", _is_count(self.steps) and self.steps >= 1, "a whole number of at least 1")
-        for name in ("anew", "terms"):
+        for name in ("anew", "follow", "terms"):
             self._require(name, isinstance(getattr(self, name), bool), "true or false")
         for name in ("held", "settle", "dropout_passes", "checked"):
             value = getattr(self, name)

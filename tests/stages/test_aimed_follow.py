@@ -1,0 +1,95 @@
+"""Steps that settle go to what unseen examples are known like by then."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from aimed_homes import aims_of, opened, with_statistics
+
+import speu_cli
+from memorised import DEV, FORGET, Home, memorised
+from oracles import targets as oracle
+from speu_cli.stages.aimed.aiming import aiming_of
+from speu_cli.stages.unlearn import UnlearnResult
+from tiny import FAMILIES, write_rows
+
+RECIPE = 'target = "each"\nsteps = 2\nsettle = 1\nridge = 0.05\nheld = 10\nchecked = 10\nwidth = 1e9\n'
+LOUDER = 0.7  # of the head's weights
+
+
+@pytest.fixture(scope="module", params=[(family, outputs) for family in FAMILIES for outputs in (2, 1)])
+def home(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return with_statistics(memorised(tmp_path_factory.mktemp("home"), *request.param))
+
+
+@pytest.fixture(scope="module")
+def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
+    return with_statistics(memorised(tmp_path_factory.mktemp("bert")))
+
+
+def unlearn(home: Home, output: Path, *, follow: bool, holdout: str | None) -> UnlearnResult:
+    recipe = output.with_name(f"{output.name}.toml")
+    recipe.write_text(f"{RECIPE}follow = {str(follow).lower()}\n")
+    return speu_cli.unlearn(
+        home.model,
+        home.folder / "fisher",
+        home.path("train.jsonl"),
+        home.path("ids.txt"),
+        output,
+        sparsity=0.5,
+        recipe=recipe,
+        holdout=holdout,
+    )
+
+
+def test_before_any_step_the_targets_are_those_of_the_statistics(home: Home) -> None:
+    session, file, forget = opened(home)
+    unseen = session.encode(session.read(home.path("dev.jsonl")))
+    found = aiming_of(session, file, forget).at_present(unseen)
+    assert np.allclose(found.margins, aims_of(session, file, forget).margins, atol=1e-4)
+
+
+def test_of_a_model_that_moved_they_are_what_an_oracle_finds(home: Home) -> None:
+    """The places are those of before; the unseen examples are known as they are at present."""
+    session, file, forget = opened(home)
+    aiming, margins = aiming_of(session, file, forget), session.task.margins
+    unseen = session.encode(session.read(home.path("dev.jsonl")))
+    before = margins.of(session.losses(unseen, ""))
+    for parameter in session.checkpoint.model.parameters():
+        parameter.data.mul_(LOUDER)
+    present = margins.of(session.losses(unseen, ""))
+    assert not np.allclose(present, before, atol=1e-3)
+    assert file.holdout_strata is not None
+
+    def rows(of: np.ndarray, strata: np.ndarray) -> list[tuple[float, int]]:
+        return list(zip(of.tolist(), strata.tolist(), strict=True))
+
+    now, known = (rows(one.margins, one.strata) for one in (aiming.now, aiming.known))
+    strata = np.zeros(DEV, dtype=int)
+    if session.task.name == "classification":
+        strata = unseen.labels.numpy()
+    else:  # fewer than enough of each fifth, so all count
+        assert np.bincount(aiming.now.strata).sum() == FORGET
+    lowest = margins.lowest(session.checkpoint.model.config)
+    expected = oracle.unseen_margins(now, known, rows(present, strata), lowest, aiming.order.tolist())
+    assert np.allclose(aiming.at_present(unseen).margins, expected, atol=1e-4)
+
+
+def test_they_are_followed_where_the_recipe_says_so(bert: Home, tmp_path: Path) -> None:
+    dev = bert.path("dev.jsonl")
+    stays = unlearn(bert, tmp_path / "stays", follow=False, holdout=dev)
+    follows = unlearn(bert, tmp_path / "follows", follow=True, holdout=dev)
+    session, file, forget = opened(bert)
+    before = session.task.margins.losses(aims_of(session, file, forget).margins).mean()
+    assert stays.target_loss == pytest.approx(float(before), rel=1e-5)
+    assert follows.target_loss != pytest.approx(float(before), rel=1e-3)
+    assert follows.loss_after != pytest.approx(stays.loss_after, rel=1e-5)
+
+
+def test_too_few_unseen_examples_or_none_tell_nothing(bert: Home, tmp_path: Path) -> None:
+    few = str(write_rows(tmp_path / "few.jsonl", bert.rows("dev.jsonl")[:-1]))
+    for number, holdout in enumerate((None, few)):
+        stays = unlearn(bert, tmp_path / f"stays-{number}", follow=False, holdout=holdout)
+        follows = unlearn(bert, tmp_path / f"follows-{number}", follow=True, holdout=holdout)
+        assert follows.loss_after == stays.loss_after
+        assert follows.target_loss == stays.target_loss

@@ -16,7 +16,9 @@ from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.session import open_session
 from tiny import tiny_checkpoint
 
-NAMES = {"margin", "2 with dropout", "leave-one-out", "retrained 2"}
+OWN = 0.1  # the rate of the tiny models
+WITH_DROPOUT = {"1 with dropout", "2 with dropout", f"2 with dropout of {OWN}", "2 with dropout of 0.5"}
+NAMES = {"margin", *WITH_DROPOUT, "leave-one-out", "retrained 2"}
 
 
 @pytest.mark.parametrize("family", ["bert", "llama"])
@@ -30,14 +32,16 @@ def test_correlations_with_the_first_retrained_model(
     tiny_checkpoint(retrained, family, seed=1)
     asked = [str(home.model), "--fisher", str(fisher), "--data", home.path("train.jsonl")]
     asked += ["--forget", home.path("ids.txt"), "--reference", str(retrained), str(home.model)]
-    unseen_order.main([*asked, "--passes", "2", "-o", str(output)])
+    unseen_order.main([*asked, "--passes", "1", "2", "--rates", str(OWN), "0.5", "-o", str(output)])
     found = json.loads(output.read_text())
     assert json.loads(capsys.readouterr().out) == found
     told = found["rank_correlation"]
     assert (found["examples"], told.keys()) == (
         FORGET,
-        NAMES - {"2 with dropout"} if family == "llama" else NAMES,
+        NAMES - WITH_DROPOUT if family == "llama" else NAMES,
     )
+    if family == "bert":
+        assert told[f"2 with dropout of {OWN}"] == told["2 with dropout"]
     assert told["margin"] == told["retrained 2"]  # the second is the original model
     expected = spearmanr(losses(home, home.model), losses(home, retrained)).statistic
     assert told["margin"] == pytest.approx(expected)

@@ -9,11 +9,13 @@ from aimed_homes import aims_of, opened, with_statistics
 import speu_cli
 from memorised import DEV, FORGET, Home, memorised
 from oracles import targets as oracle
+from speu_cli.checkpoints.write import read_record
+from speu_cli.errors import UnsafeStepError
 from speu_cli.stages.aimed.aiming import aiming_of
 from speu_cli.stages.unlearn import UnlearnResult
 from tiny import FAMILIES, write_rows
 
-RECIPE = 'target = "each"\nsteps = 2\nsettle = 1\nridge = 0.05\nheld = 10\nchecked = 10\nwidth = 1e9\n'
+RECIPE = 'target = "each"\nsteps = 2\nsettle = 1\nheld = 10\nchecked = 10\nwidth = 1e9\n'
 LOUDER = 0.7  # of the head's weights
 
 
@@ -27,9 +29,11 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
     return with_statistics(memorised(tmp_path_factory.mktemp("bert")))
 
 
-def unlearn(home: Home, output: Path, *, follow: bool, holdout: str | None) -> UnlearnResult:
+def unlearn(
+    home: Home, output: Path, *, follow: bool, holdout: str | None, more: str = "ridge = 0.05\n"
+) -> UnlearnResult:
     recipe = output.with_name(f"{output.name}.toml")
-    recipe.write_text(f"{RECIPE}follow = {str(follow).lower()}\n")
+    recipe.write_text(f"{RECIPE}follow = {str(follow).lower()}\n{more}")
     return speu_cli.unlearn(
         home.model,
         home.folder / "fisher",
@@ -93,3 +97,20 @@ def test_too_few_unseen_examples_or_none_tell_nothing(bert: Home, tmp_path: Path
         follows = unlearn(bert, tmp_path / f"follows-{number}", follow=True, holdout=holdout)
         assert follows.loss_after == stays.loss_after
         assert follows.target_loss == stays.target_loss
+
+
+def test_without_anything_to_follow_no_way_is_tried_twice(bert: Home, tmp_path: Path) -> None:
+    """Steps far too soft to forget, of which the second way would not follow."""
+    soft = "ridge = 1e9\n[[otherwise]]\nfollow = false\n[[otherwise]]\nfollow = false\nsteps = 3\n"
+    told = []
+    for holdout in (None, bert.path("dev.jsonl")):
+        with pytest.raises(UnsafeStepError, match="way 3") as refused:
+            unlearn(bert, tmp_path / "no", follow=True, holdout=holdout, more=soft)
+        told.append("way 2" in str(refused.value))
+    assert told == [False, True]
+    one = unlearn(bert, tmp_path / "one", follow=True, holdout=None)
+    record = read_record(tmp_path / "one")
+    assert record is not None
+    assert record["step"]["recipe"]["follow"] is True
+    assert record["step"]["way"]["follow"] is False
+    assert one.note is None

@@ -1,11 +1,14 @@
 """Recipes: those with names, and those of files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from speu_cli.errors import InputError
 from speu_cli.unlearning.recipes.presets import PRESETS, find_recipe
+
+ROOT = Path(__file__).parents[2]
 
 
 def write(folder: Path, text: str) -> Path:
@@ -18,6 +21,15 @@ def test_every_preset_is_one() -> None:
     assert {find_recipe(name).name for name in PRESETS} == {"default", "paper"}
     assert find_recipe("paper").target == "mean"
     assert find_recipe("default").target == "each"
+
+
+def test_the_documents_show_the_default(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "recipes.md").read_text(encoding="utf-8")
+    shown = find_recipe(write(tmp_path, text.split("```toml\n")[1].split("```")[0]))
+    ways, others = list(find_recipe("default").ways()), list(shown.ways())
+    assert len(ways) == len(others)
+    for way, other in zip(ways, others, strict=True):
+        assert replace(way, name="", otherwise=()) == replace(other, name="", otherwise=())
 
 
 def test_a_file_says_the_same_as_a_recipe(tmp_path: Path) -> None:

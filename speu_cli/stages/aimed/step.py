@@ -1,7 +1,7 @@
 """The second-order step of a recipe that gives each forgotten example a target of its own."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, replace
 
 from speu_cli.errors import NotFiniteError, UnsafeStepError
 from speu_cli.masks.localization import MaskSettings
@@ -67,10 +67,9 @@ def aimed_step(
 
         start = _margins_before(session, file, forget, samples.may_be_held(way.drawn))
         steps = Steps(session, samples, request.remaining, chosen.mask, way)
-        follow = aims_at_present if way.follow and may_follow else None
-        return steps.take(aims.of(way, session.task), start, follow)
+        return steps.take(aims.of(way, session.task), start, aims_at_present if way.follow else None)
 
-    done = _first_accepted(recipe, chosen.mask, acceptance, take)
+    done = _first_accepted(_ways(recipe, may_follow), chosen.mask, acceptance, take)
     loss = float(session.losses(forget.encoded, "forget losses").mean())
     return Done(
         chosen=chosen,
@@ -109,13 +108,24 @@ class _Accepted:
     failed: list[str]
 
 
+def _ways(recipe: Recipe, may_follow: bool) -> Iterator[Recipe]:
+    """The ways of a recipe, each once: where there is nothing to follow some are the same."""
+    taken: list[Recipe] = []
+    for one in recipe.ways():
+        way = one if may_follow else replace(one, follow=False)
+        alike = replace(way, name="", otherwise=())
+        if alike not in taken:
+            taken.append(alike)
+            yield way
+
+
 def _first_accepted(
-    recipe: Recipe, mask: Mask, acceptance: Acceptance, take: Callable[[Recipe], Taken]
+    ways: Iterable[Recipe], mask: Mask, acceptance: Acceptance, take: Callable[[Recipe], Taken]
 ) -> _Accepted:
-    """Try the ways of a recipe in turn, each from the original weights.
+    """Try ways in turn, each from the original weights.
 
     Args:
-        recipe: The recipe.
+        ways: Of a recipe.
         mask: What moves.
         acceptance: The criterion.
         take: Takes the steps of a way.
@@ -127,7 +137,7 @@ def _first_accepted(
         UnsafeStepError: None does; the model is as it was.
     """
     failed: list[str] = []
-    for way in recipe.ways():
+    for way in ways:
         with saved_slices(acceptance.session.checkpoint.model, mask) as saved:
             try:
                 taken = take(way)

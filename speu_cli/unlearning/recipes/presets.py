@@ -18,7 +18,10 @@ PRESETS: Mapping[str, Mapping[str, Any]] = {
         "held": 256,
         "anew": True,
         "dropout_passes": 8,
-        "otherwise": [{"steps": 5, "settle": 2, "held": 512, "terms": False}],
+        "otherwise": [
+            {"follow": False},
+            {"follow": False, "steps": 5, "settle": 2, "held": 512, "terms": False},
+        ],
     },
     "paper": {"target": "mean"},
 }

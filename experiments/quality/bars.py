@@ -89,15 +89,15 @@ def _near(name: str) -> Callable[[Compared], Verdict]:
 
 
 def _ahead(of: Compared) -> Verdict:
-    """A draw that either does not have is not ahead."""
-    if not of.on_all:
-        return Verdict(False, "not measured")
+    """A draw that was refused to either is not ahead; one without SO is not counted, and misses the bar."""
     others = {(row["set"], row["draw"]): row for row in of.on_all}
-    ahead = {
-        name: sum(row[name] > others[row["set"], row["draw"]][name] for row in of.rows) for name in ("R", "T")
-    }
-    told = ", ".join(f"{name} in {count} of {len(of.rows)}" for name, count in ahead.items())
-    return Verdict(min(ahead.values()) >= AHEAD / OF_DRAWS * len(of.rows) > 0, told)
+    pairs = [(row, others[key]) for row in of.rows if (key := (row["set"], row["draw"])) in others]
+    if not pairs:
+        return Verdict(False, "not measured")
+    ahead = {name: sum(one[name] > other[name] for one, other in pairs) for name in OFF}
+    told = ", ".join(f"{name} in {count} of {len(pairs)}" for name, count in ahead.items())
+    enough = min(ahead.values()) >= AHEAD / OF_DRAWS * len(pairs)
+    return Verdict(enough and len(pairs) == len(of.rows), told)
 
 
 def _auc(of: Compared) -> Verdict:

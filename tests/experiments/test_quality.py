@@ -93,7 +93,11 @@ def test_a_refused_draw_is_named_and_meets_nothing_that_every_draw_has_to() -> N
 
 def test_what_was_not_served_with_all_units_is_not_ahead() -> None:
     rows = [one for one in good() if one["method"] != DEFAULT_SO.name]
-    assert failed(rows) == ["SPE-SO ahead of SO on R and T in 13 of 15 draws"]
+    bar = "SPE-SO ahead of SO on R and T in 13 of 15 draws"
+    assert failed(rows) == [bar]
+    first = [one for one in good() if one["method"] != DEFAULT_SO.name or one["draw"] == "a"]
+    assert failed(first) == [bar]
+    assert str(verdicts(first)[bar]) == "not met: R in 1 of 1, T in 1 of 1"
 
 
 def test_where_all_was_refused_nothing_is_met() -> None:

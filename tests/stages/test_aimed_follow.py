@@ -1,5 +1,6 @@
 """Steps that settle go to what unseen examples are known like by then."""
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,12 @@ from memorised import DEV, FORGET, Home, memorised
 from oracles import targets as oracle
 from speu_cli.checkpoints.write import read_record
 from speu_cli.errors import UnsafeStepError
+from speu_cli.stages.aimed import steps
 from speu_cli.stages.aimed.aiming import aiming_of
 from speu_cli.stages.unlearn import UnlearnResult
 from tiny import FAMILIES, write_rows
 
-RECIPE = 'target = "each"\nsteps = 2\nsettle = 1\nheld = 10\nchecked = 10\nwidth = 1e9\n'
+RECIPE = 'target = "each"\nsettle = 1\nheld = 10\nchecked = 10\nwidth = 1e9\n'
 LOUDER = 0.7  # of the head's weights
 
 
@@ -30,7 +32,7 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def unlearn(
-    home: Home, output: Path, *, follow: bool, holdout: str | None, more: str = "ridge = 0.05\n"
+    home: Home, output: Path, *, follow: bool, holdout: str | None, more: str = "steps = 2\nridge = 0.05\n"
 ) -> UnlearnResult:
     recipe = output.with_name(f"{output.name}.toml")
     recipe.write_text(f"{RECIPE}follow = {str(follow).lower()}\n{more}")
@@ -101,7 +103,7 @@ def test_too_few_unseen_examples_or_none_tell_nothing(bert: Home, tmp_path: Path
 
 def test_without_anything_to_follow_no_way_is_tried_twice(bert: Home, tmp_path: Path) -> None:
     """Steps far too soft to forget, of which the second way would not follow."""
-    soft = "ridge = 1e9\n[[otherwise]]\nfollow = false\n[[otherwise]]\nfollow = false\nsteps = 3\n"
+    soft = "steps = 2\nridge = 1e9\n[[otherwise]]\nfollow = false\n[[otherwise]]\nfollow = false\nsteps = 3\n"
     told = []
     for holdout in (None, bert.path("dev.jsonl")):
         with pytest.raises(UnsafeStepError, match="way 3") as refused:
@@ -114,3 +116,13 @@ def test_without_anything_to_follow_no_way_is_tried_twice(bert: Home, tmp_path: 
     assert record["step"]["recipe"]["follow"] is True
     assert record["step"]["way"]["follow"] is False
     assert one.note is None
+
+
+def test_what_unseen_examples_are_known_like_by_a_broken_model_breaks_nothing(
+    bert: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    solve = steps.row_weights
+    monkeypatch.setattr(steps, "row_weights", lambda *asked: solve(*asked) * math.inf)
+    with pytest.raises(UnsafeStepError, match="is not finite"):
+        unlearn(bert, tmp_path / "no", follow=True, holdout=bert.path("dev.jsonl"), more="steps = 1\n")
+    assert not (tmp_path / "no").exists()

@@ -32,7 +32,9 @@ def gaps_picture(rows: Sequence[Json], variants: Sequence[Variant]) -> Figure:
     for axes, (title, of_set) in zip(charts, sets.items(), strict=True):
         groups = by_method(of_set)
         for height, variant in enumerate(variants):
-            gaps = [gap for gap in by_draw(groups[variant.name], "gap").values() if not math.isnan(gap)]
+            gaps = [
+                gap for gap in by_draw(groups.get(variant.name, []), "gap").values() if not math.isnan(gap)
+            ]
             axes.plot(gaps, [height] * len(gaps), "o", color="tab:blue", alpha=0.6, markersize=5)
             if gaps:
                 axes.plot([fmean(gaps)], [height], "|", color="black", markersize=14)

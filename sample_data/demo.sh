@@ -19,7 +19,7 @@ show speu fisher model --data train.jsonl --holdout heldout.jsonl -o out/fisher.
 show speu mask model --fisher out/fisher.safetensors --data train.jsonl --forget forget_64.txt \
     --sparsity 0.9 -o out/mask.safetensors
 show speu unlearn model --fisher out/fisher.safetensors --data train.jsonl --forget forget_64.txt \
-    --mask out/mask.safetensors -o out/unlearned
+    --holdout heldout.jsonl --mask out/mask.safetensors -o out/unlearned
 
 # Did it forget, and is everything else still there?
 show speu eval out/unlearned --data train.jsonl --forget forget_64.txt --test test.jsonl \

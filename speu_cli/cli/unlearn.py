@@ -45,7 +45,8 @@ if TYPE_CHECKING:
     from speu_cli.stages.unlearn import UnlearnResult
 
 EXAMPLES = """
-  speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt -o unlearned/
+  speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt \\
+      --holdout dev.jsonl -o unlearned/
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --dry-run
   speu unlearn model/ --fisher fisher.safetensors --data train.jsonl --forget ids.txt --recipe paper -o new/
   speu unlearn model/ --method npo --mask mask.safetensors --data train.jsonl --forget ids.txt -o unlearned/

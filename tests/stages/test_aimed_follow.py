@@ -8,12 +8,14 @@ import pytest
 from aimed_homes import aims_of, opened, with_statistics
 
 import speu_cli
+from laws import Notes
 from memorised import Home, memorised
 from oracles import targets as oracle
 from speu_cli.checkpoints.write import read_record
 from speu_cli.errors import UnsafeStepError
 from speu_cli.stages.aimed import steps
 from speu_cli.stages.aimed.aiming import aiming_of
+from speu_cli.stages.runtime import Runtime
 from speu_cli.stages.unlearn import UnlearnResult
 from speu_cli.unlearning.strata import strata_of
 from tiny import FAMILIES, write_rows
@@ -33,7 +35,13 @@ def bert(tmp_path_factory: pytest.TempPathFactory) -> Home:
 
 
 def unlearn(
-    home: Home, output: Path, *, follow: bool, holdout: str | None, more: str = "steps = 2\nridge = 0.05\n"
+    home: Home,
+    output: Path,
+    *,
+    follow: bool,
+    holdout: str | None,
+    more: str = "steps = 2\nridge = 0.05\n",
+    told: Notes | None = None,
 ) -> UnlearnResult:
     recipe = output.with_name(f"{output.name}.toml")
     recipe.write_text(f"{RECIPE}follow = {str(follow).lower()}\n{more}")
@@ -46,6 +54,7 @@ def unlearn(
         sparsity=0.5,
         recipe=recipe,
         holdout=holdout,
+        runtime=Runtime(progress=told or Notes()),
     )
 
 
@@ -80,9 +89,10 @@ def test_of_a_model_that_moved_they_are_what_an_oracle_finds(home: Home) -> None
 
 
 def test_they_are_followed_where_the_recipe_says_so(bert: Home, tmp_path: Path) -> None:
-    dev = bert.path("dev.jsonl")
+    dev, told = bert.path("dev.jsonl"), Notes()
     stays = unlearn(bert, tmp_path / "stays", follow=False, holdout=dev)
-    follows = unlearn(bert, tmp_path / "follows", follow=True, holdout=dev)
+    follows = unlearn(bert, tmp_path / "follows", follow=True, holdout=dev, told=told)
+    assert not told.notes
     session, file, forget = opened(bert)
     before = session.task.margins.losses(aims_of(session, file, forget).margins).mean()
     assert stays.target_loss == pytest.approx(float(before), rel=1e-5)
@@ -90,13 +100,19 @@ def test_they_are_followed_where_the_recipe_says_so(bert: Home, tmp_path: Path) 
     assert follows.loss_after != pytest.approx(stays.loss_after, rel=1e-5)
 
 
-def test_too_few_unseen_examples_or_none_tell_nothing(bert: Home, tmp_path: Path) -> None:
-    few = str(write_rows(tmp_path / "few.jsonl", bert.rows("dev.jsonl")[:-1]))
-    for number, holdout in enumerate((None, few)):
-        stays = unlearn(bert, tmp_path / f"stays-{number}", follow=False, holdout=holdout)
-        follows = unlearn(bert, tmp_path / f"follows-{number}", follow=True, holdout=holdout)
-        assert follows.loss_after == stays.loss_after
-        assert follows.target_loss == stays.target_loss
+@pytest.mark.parametrize("few", [False, True])
+def test_too_few_unseen_examples_or_none_tell_nothing(bert: Home, tmp_path: Path, few: bool) -> None:
+    """The targets stay, which whoever asked for more is told."""
+    rows = bert.rows("dev.jsonl")
+    holdout = str(write_rows(tmp_path / "few.jsonl", rows[:-1])) if few else None
+    untold, told = Notes(), Notes()
+    stays = unlearn(bert, tmp_path / "stays", follow=False, holdout=holdout, told=untold)
+    follows = unlearn(bert, tmp_path / "follows", follow=True, holdout=holdout, told=told)
+    assert follows.loss_after == stays.loss_after
+    assert follows.target_loss == stays.target_loss
+    found = f"has {len(rows) - 1} examples, fewer than the {len(rows)} of" if few else "is not given"
+    assert [f"--holdout {found}" in note for note in told.notes] == [True]
+    assert not untold.notes
 
 
 def test_without_anything_to_follow_no_way_is_tried_twice(bert: Home, tmp_path: Path) -> None:

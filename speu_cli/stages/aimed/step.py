@@ -59,7 +59,7 @@ def aimed_step(
     samples = draw_samples(session, forget, recipe)
     others = {"remaining": samples.checked, **unseen}
     acceptance = Acceptance(session, forget, others, recipe.width)
-    may_follow = UNSEEN in unseen and len(unseen[UNSEEN]) >= len(file.holdout_losses)
+    may_follow = _may_follow(session, recipe, len(unseen.get(UNSEEN, ())), len(file.holdout_losses))
 
     def take(way: Recipe) -> Taken:
         def aims_at_present() -> Aims:
@@ -88,6 +88,17 @@ def aimed_step(
         target=float(session.task.margins.losses(done.taken.aims.margins).mean()),
         checks=done.checks,
     )
+
+
+def _may_follow(session: Session, recipe: Recipe, given: int, known: int) -> bool:
+    """Whether there are as many held-out examples as the statistics know; else what comes of it is told."""
+    if given < known and any(way.follow for way in recipe.ways()):
+        found = f"--holdout has {given:,} examples, fewer than the {known:,} of the statistics"
+        session.runtime.progress.note(
+            f"{found if given else '--holdout is not given'}: "
+            "targets stay where held-out examples were before the request"
+        )
+    return given >= known
 
 
 def _margins_before(session: Session, file: StatisticsFile, forget: ForgetSet, held: Encoded) -> Floats:

@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from speu_cli.stages.session import Session
@@ -22,8 +23,8 @@ def margins_with_dropout(session: Session, encoded: Encoded, passes: int) -> Flo
         passes: How many.
 
     Returns:
-        float64 ``[n]``, the same of the same examples each time; None without passes, and of a model without
-        dropout.
+        float64 ``[n]``, with the same parts dropped each time and wherever it runs, batch by batch; None
+        without passes, and of a model without dropout.
     """
     total = np.zeros(len(encoded))
     with _dropout(session.checkpoint.model) as parts:
@@ -37,7 +38,9 @@ def margins_with_dropout(session: Session, encoded: Encoded, passes: int) -> Flo
 
 @contextmanager
 def _dropout(model: PreTrainedModel) -> Iterator[list[nn.Dropout]]:
-    """Switch dropout on and nothing else that training changes, with random numbers of its own.
+    """Let the parts drop that drop in training, and change nothing else that training changes.
+
+    What PyTorch drops depends on the processor, even with one seed; this does not.
 
     Args:
         model: In eval mode.
@@ -46,13 +49,15 @@ def _dropout(model: PreTrainedModel) -> Iterator[list[nn.Dropout]]:
         The parts that drop.
     """
     parts = [part for part in model.modules() if isinstance(part, nn.Dropout) and part.p > 0]
-    devices = [model.device] if model.device.type == "cuda" else []
-    with torch.random.fork_rng(devices):
-        torch.manual_seed(0)
-        try:
-            for part in parts:
-                part.train()
-            yield parts
-        finally:
-            for part in parts:
-                part.eval()
+    numbers = torch.Generator().manual_seed(0)
+
+    def drop(kept: float, part: nn.Module, given: object, output: Tensor) -> Tensor:
+        stays = torch.rand(output.shape, generator=numbers, dtype=torch.float64) < kept
+        return output * (stays.to(output) / kept)
+
+    hooks = [part.register_forward_hook(partial(drop, 1 - part.p)) for part in parts]
+    try:
+        yield parts
+    finally:
+        for hook in hooks:
+            hook.remove()

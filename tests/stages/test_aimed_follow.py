@@ -102,7 +102,7 @@ def test_they_are_followed_where_the_recipe_says_so(bert: Home, tmp_path: Path) 
 
 @pytest.mark.parametrize("few", [False, True])
 def test_too_few_unseen_examples_or_none_tell_nothing(bert: Home, tmp_path: Path, few: bool) -> None:
-    """The targets stay, which whoever asked for more is told."""
+    """The targets stay, and whoever gave too few is told."""
     rows = bert.rows("dev.jsonl")
     holdout = str(write_rows(tmp_path / "few.jsonl", rows[:-1])) if few else None
     untold, told = Notes(), Notes()
@@ -110,8 +110,8 @@ def test_too_few_unseen_examples_or_none_tell_nothing(bert: Home, tmp_path: Path
     follows = unlearn(bert, tmp_path / "follows", follow=True, holdout=holdout, told=told)
     assert follows.loss_after == stays.loss_after
     assert follows.target_loss == stays.target_loss
-    found = f"has {len(rows) - 1} examples, fewer than the {len(rows)} of" if few else "is not given"
-    assert [f"--holdout {found}" in note for note in told.notes] == [True]
+    expected = f"--holdout has {len(rows) - 1} examples, fewer than the {len(rows)} of the statistics"
+    assert [expected in note for note in told.notes] == [True] * few
     assert not untold.notes
 
 

@@ -91,12 +91,11 @@ def aimed_step(
 
 
 def _may_follow(session: Session, recipe: Recipe, given: int, known: int) -> bool:
-    """Whether there are as many held-out examples as the statistics know; else what comes of it is told."""
-    if given < known and any(way.follow for way in recipe.ways()):
-        found = f"--holdout has {given:,} examples, fewer than the {known:,} of the statistics"
+    """Whether there are as many held-out examples as the statistics know; who gave fewer is told."""
+    if 0 < given < known and any(way.follow for way in recipe.ways()):
         session.runtime.progress.note(
-            f"{found if given else '--holdout is not given'}: "
-            "targets stay where held-out examples were before the request"
+            f"--holdout has {given:,} examples, fewer than the {known:,} of the statistics: targets stay "
+            "where held-out examples were before the request"
         )
     return given >= known
 

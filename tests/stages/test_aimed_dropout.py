@@ -36,8 +36,8 @@ class Drops(nn.Module):
 
     def forward(self, given: torch.Tensor) -> torch.Tensor:
         drawn = torch.rand(given.numel(), generator=self.numbers, dtype=torch.float64).tolist()
-        scales = [0.0 if one >= 1 - self.rate else 1 / (1 - self.rate) for one in drawn]
-        return given * torch.tensor(scales, dtype=given.dtype).reshape(given.shape)
+        stays = [float(one < 1 - self.rate) for one in drawn]
+        return given * (torch.tensor(stays, dtype=given.dtype).reshape(given.shape) / (1 - self.rate))
 
 
 def test_they_are_the_mean_over_passes_with_dropout(bert: Home) -> None:
@@ -46,6 +46,7 @@ def test_they_are_the_mean_over_passes_with_dropout(bert: Home) -> None:
     found = margins_with_dropout(session, forget.encoded, PASSES)
     again = margins_with_dropout(session, forget.encoded, PASSES)
     assert torch.equal(torch.random.get_rng_state(), state)
+    assert not any(part.training for part in model.modules())
     without = session.task.margins.of(session.losses(forget.encoded, ""))
     numbers = torch.Generator().manual_seed(0)
     for name, part in list(model.named_modules()):
@@ -55,7 +56,7 @@ def test_they_are_the_mean_over_passes_with_dropout(bert: Home) -> None:
     assert found is not None
     assert again is not None
     assert np.array_equal(found, again)
-    assert np.allclose(found, np.mean(each, 0), rtol=1e-6)
+    assert np.allclose(found, np.mean(each, 0), rtol=1e-12)
     assert not np.allclose(each[0], each[1], rtol=1e-3)
     assert not np.allclose(found, without, rtol=1e-3)
 

@@ -40,7 +40,7 @@ def margins_with_dropout(session: Session, encoded: Encoded, passes: int) -> Flo
 def _dropout(model: PreTrainedModel) -> Iterator[list[nn.Dropout]]:
     """Let the parts drop that drop in training, and change nothing else that training changes.
 
-    What PyTorch drops depends on the processor, even with one seed; this does not.
+    PyTorch does not promise the same numbers on another platform or device, even with one seed.
 
     Args:
         model: In eval mode.
